@@ -1,0 +1,134 @@
+//! Gathering what the plan must know: this machine, this user, this image.
+
+use super::Context;
+use crate::{
+    host::{self, diagnose, machine, overlay, resolv},
+    image,
+    plan::facts::{Ability, Dirs, Facts, Image, Source},
+    spec::{Network, Raw, Rootfs, Spec, Storage, Volume},
+    store::{images, sweep},
+    sys::{cred, mount, process, tty},
+};
+use anyhow::{Context as _, Result, bail};
+use std::{
+    fs, io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+/// Reads no more than this spec needs.
+pub fn gather(spec: &Spec, context: &Context, runtime: &Path) -> Result<Facts> {
+    let store = &context.store;
+    let id = process::random::<32>()?.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let (uid, gid) = cred::own_ids();
+    let overlay = match spec.storage {
+        Storage::Auto | Storage::Overlay => overlay::ability(&store.root().join("containers"), runtime),
+        _ => Ability::default(),
+    };
+    let fuse = match (spec.storage, &overlay) {
+        (Storage::FuseOverlayfs, _) | (Storage::Auto, Ability::Fails(_)) => host::fuse(),
+        _ => Ability::default(),
+    };
+    Ok(Facts {
+        uid,
+        gid,
+        ids: host::sub_ids(spec.userns),
+        image: image(spec, context)?,
+        overlay,
+        fuse,
+        dirs: Dirs {
+            container: store.container(&id).into(),
+            mount_point: store.mount_point().into(),
+            mark: runtime.join(sweep::mark_name(&id)?).into(),
+        },
+        volumes: spec.volumes.iter().map(source).collect::<Result<_>>()?,
+        resolv_conf: resolv::content(spec.network),
+        term: host::term(),
+        window: if spec.terminal { window() } else { None },
+        cgroup2: host::has_cgroup2() || spec.network == Network::None && Path::new("/sys/fs/cgroup").exists(),
+        id,
+    })
+}
+
+fn window() -> Option<tty::Size> {
+    tty::size(io::stdout().as_fd()).or_else(|_| tty::size(io::stdin().as_fd())).ok()
+}
+
+fn source(volume: &Volume) -> Result<Source> {
+    let path = fs::canonicalize(&volume.source).map_err(|e| {
+        let remedy = if e.kind() == io::ErrorKind::NotFound {
+            format!("`mkdir -p {}` makes a folder there", volume.source)
+        } else {
+            "give a path that you may read".into()
+        };
+        anyhow::anyhow!("-v {}:{}: {}\n  cause: the source must be there: nothing is made on the machine to mount from\n  fix (you): {remedy}", volume.source, volume.target, diagnose::words(&e))
+    })?;
+    let folder = path.is_dir();
+    Ok(Source { path: path.into(), folder })
+}
+
+fn image(spec: &Spec, context: &Context) -> Result<Image> {
+    match &spec.rootfs {
+        Rootfs::Host => machine::image(&context.store.root().join("host")),
+        Rootfs::Dir(path) => {
+            // Only looked into where something may be wrong with it: a start should not search for programs.
+            Ok(Image { layers: vec![path.clone()], ..Image::default() })
+        }
+        Rootfs::Image(name) => stored(name, context),
+    }
+}
+
+fn stored(name: &str, context: &Context) -> Result<Image> {
+    let root = context.store.root();
+    let image = images::find(root, name)?.with_context(|| format!("the image {name:?} has just been removed"))?;
+    let layers: Vec<PathBuf> = image.layers.iter().rev().map(|l| images::layer_dir(root, l)).collect();
+    if let Some(gone) = layers.iter().find(|l| !l.is_dir()) {
+        bail!(
+            "the image {name:?} is not whole\n  cause: its layer {} is gone\n  \
+             fix (you): `little-container rmi -f {name}`, then import it again",
+            gone.display()
+        );
+    }
+    check_architecture(&image)?;
+    check_store(root)?;
+    let raw = |words: &[String]| words.iter().cloned().map(Raw::from).collect();
+    Ok(Image {
+        layers: layers.into_iter().map(Raw::from).collect(),
+        parts: Vec::new(),
+        env: raw(&image.config.env),
+        entrypoint: raw(&image.config.entrypoint),
+        cmd: raw(&image.config.cmd),
+        working_dir: image.config.working_dir.into(),
+        user: image.config.user,
+    })
+}
+
+/// An image for another machine runs only where the kernel was told by which program (binfmt_misc).
+fn check_architecture(image: &images::Image) -> Result<()> {
+    let own = image::arch::own();
+    let wanted = image.architecture.as_str();
+    if wanted.is_empty() || wanted == own || (own, wanted) == ("amd64", "386") || (own, wanted) == ("arm64", "arm") {
+        return Ok(());
+    }
+    if image::arch::has_interpreter(wanted) {
+        return Ok(());
+    }
+    bail!(
+        "the image {:?} is for {wanted}, and this machine is {own}\n  \
+         cause: no interpreter for {wanted} programs is registered in binfmt_misc\n  \
+         fix (an administrator, once): apt install qemu-user-static   # or take an image for {own}",
+        image.name
+    )
+}
+
+/// Programs cannot be run from a store that is mounted noexec; the kernel would only say "permission denied".
+fn check_store(root: &Path) -> Result<()> {
+    if mount::file_system(root).is_ok_and(|fs| fs.attributes.no_exec) {
+        bail!(
+            "no program can be run from the store {}\n  cause: its file system is mounted noexec\n  \
+             fix (you): move the store: --store DIR or LITTLE_CONTAINER_STORE",
+            root.display()
+        );
+    }
+    Ok(())
+}

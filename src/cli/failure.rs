@@ -1,0 +1,131 @@
+//! From an error to the message: the failed step, one cause, one remedy, and who can do it.
+
+use crate::{
+    EXIT_OURS,
+    host::diagnose::{self, Advice, Switches, Who},
+    launch::{Kind, LaunchError},
+    sys::code,
+};
+use std::{fmt, io, path::PathBuf};
+
+/// A launch that failed, with what the search for the cause needs.
+#[derive(Debug)]
+pub struct Launch {
+    pub error: LaunchError,
+    pub store: PathBuf,
+}
+
+impl fmt::Display for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Launch {}
+
+/// The text after `error:`, and the exit status of `run`.
+pub fn describe(e: &anyhow::Error) -> (String, u8) {
+    if let Some(launch) = e.downcast_ref::<Launch>() {
+        let advice = launch_advice(launch).map(|a| format!("\n{a}")).unwrap_or_default();
+        return (format!("{launch}{advice}"), launch.error.status);
+    }
+    let text = chain(e);
+    let about_disk = e.chain().find_map(|e| e.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error);
+    let advice = match about_disk {
+        Some(code) if !text.contains("fix (") => mentioned_path(&text).and_then(|path| diagnose::folder(&path, code)),
+        _ => None,
+    };
+    (format!("{text}{}", advice.map(|a| format!("\n{a}")).unwrap_or_default()), EXIT_OURS)
+}
+
+/// The contexts from the outside in; lines of cause and remedy, which only the outermost may have, go last.
+fn chain(e: &anyhow::Error) -> String {
+    let mut heads = Vec::new();
+    let mut tails = Vec::new();
+    for part in e.chain() {
+        let text = match part.downcast_ref::<io::Error>() {
+            Some(e) => diagnose::words(e),
+            None => part.to_string(),
+        };
+        match text.split_once('\n') {
+            Some((head, tail)) => {
+                heads.push(head.to_owned());
+                tails.push(tail.to_owned());
+            }
+            None => heads.push(text),
+        }
+    }
+    heads.dedup();
+    let mut whole = heads.join(": ");
+    for tail in tails {
+        whole.push('\n');
+        whole.push_str(&tail);
+    }
+    whole
+}
+
+fn mentioned_path(text: &str) -> Option<PathBuf> {
+    let word = text.split_whitespace().find(|word| word.starts_with('/'))?;
+    Some(word.trim_end_matches([':', ',', ';']).into())
+}
+
+fn launch_advice(launch: &Launch) -> Option<Advice> {
+    let LaunchError { kind, errno, detail, .. } = &launch.error;
+    match kind {
+        Kind::Clone => diagnose::namespaces(*errno, &Switches::read()),
+        Kind::MapIds => diagnose::mapping(detail, *errno, &Switches::read()),
+        Kind::PrivateMounts if matches!(*errno, code::EPERM | code::EACCES) => {
+            diagnose::namespaces(*errno, &Switches::read())
+        }
+        Kind::Folder(path) => diagnose::folder(path, *errno),
+        Kind::Overlay => diagnose::folder(&launch.store, *errno).or_else(|| overlay(*errno)),
+        Kind::Become => become_advice(*errno),
+        Kind::Other if *errno == code::ENOSPC => diagnose::folder(&launch.store, *errno),
+        Kind::Exec | Kind::PrivateMounts | Kind::Other => None,
+    }
+}
+
+fn overlay(errno: i32) -> Option<Advice> {
+    let cause = match errno {
+        code::EINVAL => "the kernel's overlay does not take this file system or this many layers",
+        code::ESTALE => "the image's folder was exchanged under the container",
+        _ => "the overlay cannot be mounted in this place",
+    };
+    Some(Advice {
+        cause: cause.into(),
+        who: Who::You,
+        remedy: "--storage fuse-overlayfs or --storage copy goes another way".into(),
+    })
+}
+
+fn become_advice(errno: i32) -> Option<Advice> {
+    let (cause, remedy) = match errno {
+        code::EINVAL => (
+            "only ids of the id map exist inside, and this is none of them",
+            "--userns range gives 65536 ids where you have them; --userns keep-id keeps your own",
+        ),
+        _ => ("the name is in none of the image's files", "give a number, or a name that the image has"),
+    };
+    Some(Advice { cause: cause.into(), who: Who::You, remedy: remedy.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn no_bare_errno_reaches_the_user() {
+        let e = Err::<(), _>(io::Error::from_raw_os_error(code::ENOSPC)).context("write /tmp/x").unwrap_err();
+        let (text, status) = describe(&e);
+        assert!(text.starts_with("write /tmp/x: No space left on device\n  cause: "), "{text}");
+        assert!(!text.contains("os error"));
+        assert_eq!(status, EXIT_OURS);
+    }
+
+    #[test]
+    fn cause_and_remedy_come_last() {
+        let e = anyhow::anyhow!("inner\n  fix (you): that").context("outer");
+        assert_eq!(describe(&e).0, "outer: inner\n  fix (you): that");
+    }
+}

@@ -1,0 +1,150 @@
+//! `import`: a folder or an archive becomes an image of one layer.
+
+use super::{Context, images as image_verbs, table};
+use crate::{
+    host::{self, config},
+    image::{self, Owners, Source, Unpacked},
+    plan::ids::{self, Caller, Ids},
+    say,
+    spec::Userns,
+    store::{
+        self,
+        images::{self, Image},
+        record::start_time,
+    },
+    sys::cred,
+    userns,
+};
+use anyhow::{Context as _, Result};
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    os::fd::AsFd,
+    path::Path,
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Flags {
+    /// Make it the image for `run COMMAND`
+    #[arg(long)]
+    default: bool,
+    /// The image's name
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// A folder, a tar archive (plain, gzip, xz, zstd), or - for standard input
+    #[arg(value_name = "SOURCE")]
+    source: OsString,
+}
+
+/// What comes back from the user namespace.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Made {
+    unpacked: Unpacked,
+    architecture: Option<String>,
+}
+
+pub fn import(flags: &Flags, context: &Context) -> Result<u8> {
+    let image = from_source(&flags.name, &flags.source, context)?;
+    if flags.default {
+        let file = config::set_default_image(&image.name)?;
+        say::note(&format!("{} is now the default image ({})", image.name, file.display()));
+    }
+    let text = if context.quiet {
+        image.id.clone()
+    } else {
+        format!("{}  {}  {}", image.name, image.id, table::size(image.size))
+    };
+    table::print(&format!("{text}\n"))
+}
+
+/// Imports it, in place of an image that had the name.
+pub fn from_source(name: &str, source: &OsStr, context: &Context) -> Result<Image> {
+    images::valid_name(name).map_err(|e| {
+        anyhow::anyhow!(
+            "{e}\n  fix (you): lower-case letters, digits, '.', '_', '-' and '/' make a name, and a tag may follow ':'"
+        )
+    })?;
+    if name == super::words::HOST {
+        anyhow::bail!("the name host stands for this machine's own programs\n  fix (you): choose another name");
+    }
+    let input = image::open(source).with_context(|| format!("import {}", Path::new(source).display()))?;
+    let (uid, gid) = cred::own_ids();
+    let ids = ids::choose(Userns::Auto, &Caller { uid, gid, ids: &host::sub_ids(Userns::Auto) })?;
+    let root = context.store.root();
+    sweep_staging(root);
+    let staging = images::staging(root);
+    store::make_private_folder(&staging.join("root")).with_context(|| format!("make {}", staging.display()))?;
+    let kind = if ids.map.is_range() { "range" } else { "single" };
+    let made = unpack(input, &staging, &ids).inspect_err(|_| drop(image_verbs::remove_layer(&staging, kind)));
+    let made = made.with_context(|| format!("import {}", Path::new(source).display()))?;
+    let image = keep(name, source, made, &staging, kind, root)?;
+    Ok(image)
+}
+
+/// With a range of ids the files get their real owners, which only works inside; else they are ours and no namespace is
+/// needed.
+fn unpack(input: Source, staging: &Path, ids: &Ids) -> Result<Made> {
+    let owners = if ids.map.is_range() { Owners::Mapped } else { Owners::Single };
+    let folder = staging.join("root");
+    let work = || -> Result<Made> {
+        let root = fs::File::open(&folder).with_context(|| format!("open {}", folder.display()))?;
+        fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let unpacked = match input {
+            Source::Folder(from) => image::copy_tree(from.as_fd(), root.as_fd(), &owners)?,
+            Source::Archive(reader) => image::unpack(reader, root.as_fd(), &owners)?,
+        };
+        let architecture = image::architecture_of(root.as_fd()).map(String::from);
+        Ok(Made { unpacked, architecture })
+    };
+    if owners == Owners::Single {
+        return work();
+    }
+    let bytes = userns::inside(&ids.map, &ids.mapper, || Ok(serde_json::to_vec(&work()?)?))?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+fn keep(name: &str, source: &OsStr, made: Made, staging: &Path, kind: &str, root: &Path) -> Result<Image> {
+    made.unpacked.notes.iter().for_each(|note| say::note(note));
+    let layer = images::layer_dir(root, &made.unpacked.diff_id);
+    let place = layer.parent().unwrap_or(&layer);
+    if !made.unpacked.records.is_empty() {
+        store::write_atomically(&staging.join("owners.json"), &serde_json::to_vec(&made.unpacked.records)?)?;
+    }
+    if place.exists() {
+        // The same content is there already.
+        image_verbs::remove_layer(staging, kind)?;
+    } else {
+        fs::rename(staging, place).with_context(|| format!("rename {} to {}", staging.display(), place.display()))?;
+    }
+    let before = images::find(root, name).ok().flatten().filter(|image| image.name == name);
+    let image = Image {
+        version: images::VERSION,
+        name: name.strip_suffix(":latest").unwrap_or(name).into(),
+        id: made.unpacked.diff_id.trim_start_matches("sha256:").into(),
+        layers: vec![made.unpacked.diff_id.clone()],
+        created: images::now(),
+        size: made.unpacked.size,
+        architecture: made.architecture.unwrap_or_default(),
+        os: "linux".into(),
+        config: images::Config::default(),
+        source: Path::new(source).display().to_string(),
+        ids: kind.into(),
+    };
+    images::record(root, &image)?;
+    if let Some(old) = before.filter(|old| old.id != image.id) {
+        say::info(&format!("{name} was {} before; its layer stays until no container needs it", old.id));
+    }
+    Ok(image)
+}
+
+/// What imports that were killed have left.
+fn sweep_staging(root: &Path) {
+    let Ok(entries) = fs::read_dir(root.join("layers")) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|n| n.strip_prefix(".tmp-")?.split('-').next()?.parse::<i32>().ok());
+        if pid.is_some_and(|pid| start_time(pid).is_none()) {
+            let _ = image_verbs::remove_layer(&entry.path(), "range");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The command line: flags become a [`crate::spec::Spec`], verbs call the rooms below, errors become one message.
+//!
+//! | exit status | meaning |
+//! |---|---|
+//! | 0-255 | the command's own |
+//! | 128+n | the command was ended by signal n |
+//! | 125 | ours, always with a line `little-container: error: …` |
+//! | 126 | the command is there and cannot be executed |
+//! | 127 | the command is not there |
+//! | 1 | a verb other than `run` failed; `doctor`: no container can run here |
+//! | 2 | the command line is wrong |
+
+mod containers;
+mod doctor;
+mod facts;
+mod failure;
+mod flags;
+mod images;
+mod import;
+mod run;
+mod table;
+mod words;
+
+use crate::{
+    EXIT_OURS,
+    host::{config, dirs},
+    say::{self, Level},
+    store::Store,
+};
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
+
+/// Runs containers without root: no sudo, no daemon, one file, milliseconds.
+#[derive(Debug, Parser)]
+#[command(name = "little-container", version, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Where images and containers are kept
+    #[arg(long, value_name = "DIR", global = true)]
+    store: Option<PathBuf>,
+    /// How much is said on stderr
+    #[arg(long, value_name = "LEVEL", global = true, default_value = "warn")]
+    log_level: Level,
+    /// Say only why something failed; lists print ids or names only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a command in a new container
+    Run(Box<flags::Run>),
+    /// Make an image of a folder or an archive with a root file system
+    Import(import::Flags),
+    /// List images
+    Images(images::List),
+    /// Remove images
+    Rmi(images::Remove),
+    /// List containers
+    Ps(containers::List),
+    /// Remove containers
+    Rm(containers::Remove),
+    /// Tell what this machine can do, what it lacks, and what mends it
+    Doctor(doctor::Flags),
+    /// Print the version
+    Version,
+    /// Print a completion script for a shell
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The store that was chosen, and what the configuration says.
+struct Context {
+    config: config::Config,
+    store: Store,
+    quiet: bool,
+}
+
+impl Context {
+    /// The configuration file, then the environment, then the flags: the later one wins.
+    fn new(global: &Global) -> Result<Context> {
+        let config = config::read()?;
+        let named =
+            global.store.clone().or_else(|| variable("STORE").map(PathBuf::from)).or_else(|| config.store.clone());
+        let root = match named {
+            Some(root) => std::path::absolute(root)?,
+            None => dirs::default_store()?,
+        };
+        Ok(Context { store: Store::open(&root)?, config, quiet: global.quiet })
+    }
+}
+
+/// `LITTLE_CONTAINER_…`, if it says anything.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(format!("LITTLE_CONTAINER_{name}")).filter(|v| !v.is_empty())
+}
+
+/// Reads the command line and does what it says; the exit status of the process.
+pub fn main() -> ExitCode {
+    if crate::sys::process::fill_stdio().is_err() {
+        return ExitCode::from(EXIT_OURS);
+    }
+    crate::sys::process::set_umask(0o022);
+    let cli = Cli::parse();
+    say::set_level(if cli.global.quiet { Level::Error } else { cli.global.log_level });
+    let running = matches!(cli.verb, Verb::Run(_));
+    match dispatch(&cli.global, cli.verb) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            let (text, status) = failure::describe(&e);
+            say::error(&text);
+            ExitCode::from(if running { status } else { 1 })
+        }
+    }
+}
+
+fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
+    match verb {
+        Verb::Version => table::print(&format!("little-container {}\n", env!("CARGO_PKG_VERSION"))),
+        Verb::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "little-container", &mut script);
+            table::print(&String::from_utf8_lossy(&script))
+        }
+        Verb::Doctor(flags) => doctor::doctor(&flags, global),
+        Verb::Run(flags) => run::run(*flags, &Context::new(global)?),
+        Verb::Import(flags) => import::import(&flags, &Context::new(global)?),
+        Verb::Images(flags) => images::list(&flags, &Context::new(global)?),
+        Verb::Rmi(flags) => images::remove(&flags, &Context::new(global)?),
+        Verb::Ps(flags) => containers::list(&flags, &Context::new(global)?),
+        Verb::Rm(flags) => containers::remove(&flags, &Context::new(global)?),
+    }
+}

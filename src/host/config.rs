@@ -1,0 +1,101 @@
+//! The configuration file: `config.toml` in XDG's configuration folder.
+
+use crate::spec::{Network, Storage, Userns};
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use std::{fs, io, path::PathBuf};
+
+/// Everything that it may say. An unknown key is an error: it would be a setting without effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The image for `run COMMAND`.
+    pub default_image: Option<String>,
+    /// Where images and containers are kept.
+    pub store: Option<PathBuf>,
+    /// `--storage` where it is not given.
+    pub storage: Option<Storage>,
+    /// `--network` where it is not given.
+    pub network: Option<Network>,
+    /// `--userns` where it is not given.
+    pub userns: Option<Userns>,
+}
+
+/// Reads it; a file that is not there says nothing.
+///
+/// # Errors
+/// It cannot be read, or not understood; the error says where.
+pub fn read() -> Result<Config> {
+    let Some(path) = super::dirs::config_file() else { return Ok(Config::default()) };
+    let text = match fs::read_to_string(&path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Config::default());
+        }
+        text => text.with_context(|| format!("read the configuration {}", path.display()))?,
+    };
+    parse(&text).with_context(|| format!("read the configuration {}", path.display()))
+}
+
+fn parse(text: &str) -> Result<Config> {
+    Ok(toml::from_str(text)?)
+}
+
+/// Writes `default_image` into the file, keeping everything else as it is.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn set_default_image(name: &str) -> Result<PathBuf> {
+    let path = super::dirs::config_file()
+        .context("find the configuration folder: neither HOME nor a home of yours is known")?;
+    let old = match fs::read_to_string(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text.with_context(|| format!("read {}", path.display()))?,
+    };
+    let new = with_default_image(&old, name);
+    parse(&new).with_context(|| format!("change {}", path.display()))?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
+    let draft = path.with_extension("toml.new");
+    fs::write(&draft, new)
+        .and_then(|()| fs::rename(&draft, &path))
+        .with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
+}
+
+/// The keys of this file all stand at its top level, so that a line can be exchanged without understanding the others.
+fn with_default_image(old: &str, name: &str) -> String {
+    let line = format!("default_image = {name:?}");
+    let is_it = |l: &&str| l.split('=').next().is_some_and(|key| key.trim() == "default_image");
+    if !old.lines().any(|l| is_it(&l)) {
+        return if old.is_empty() { format!("{line}\n") } else { format!("{line}\n{old}") };
+    }
+    old.lines().map(|l| if is_it(&l) { line.as_str() } else { l }).fold(String::new(), |all, l| all + l + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys() {
+        let config = parse("default_image = \"ubuntu\"\nstorage = \"copy\"\nnetwork = \"none\"\n").unwrap();
+        assert_eq!(config.default_image.as_deref(), Some("ubuntu"));
+        assert_eq!((config.storage, config.network), (Some(Storage::Copy), Some(Network::None)));
+        assert!(parse("defualt_image = \"x\"").is_err());
+        assert!(parse("storage = \"zfs\"").is_err());
+    }
+
+    #[test]
+    fn one_line_is_exchanged() {
+        assert_eq!(with_default_image("", "a"), "default_image = \"a\"\n");
+        assert_eq!(
+            with_default_image("# mine\nstorage = \"auto\"\n", "a"),
+            "default_image = \"a\"\n# mine\nstorage = \"auto\"\n"
+        );
+        assert_eq!(
+            with_default_image("x = 1\ndefault_image=\"b\"\n# end\n", "a"),
+            "x = 1\ndefault_image = \"a\"\n# end\n"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! Hashing on the way: the digest of what was read, without a second pass.
+
+use std::io::{self, Read};
+
+use ring::digest::{Context, SHA256};
+
+/// A reader that hashes with SHA-256 (FIPS 180-4) all that passes.
+pub struct Hashing<R> {
+    input: R,
+    state: Context,
+}
+
+impl<R: Read> Hashing<R> {
+    /// Starts with an empty state.
+    pub fn new(input: R) -> Self {
+        Self { input, state: Context::new(&SHA256) }
+    }
+
+    /// The digest of what was read until now, in the OCI form `sha256:<64 hex digits>`.
+    pub fn finish(self) -> String {
+        text(self.state)
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.input.read(into)?;
+        self.state.update(&into[..length]);
+        Ok(length)
+    }
+}
+
+/// The digest of `state` in the OCI form (image-spec, descriptor.md, "Digests").
+pub fn text(state: Context) -> String {
+    format!("sha256:{}", hex(state.finish().as_ref()))
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}

@@ -1,0 +1,25 @@
+//! Images: from what a user has (a folder, an archive) to one unpacked layer with a content hash.
+//!
+//! ```text
+//! source   what was given: folder, tar (plain, gzip, xz, zstd), standard input; all else is named and refused
+//!   tape   the archive as members (pax, GNU); bounded before anything is read into memory
+//!   tree   the folder as files
+//!   layer  unpacks, copies: hash, size, records, notes
+//!   target the tree on disk: the one writer, over sys::dir
+//! ```
+
+pub mod arch;
+pub mod digest;
+pub mod layer;
+mod notes;
+pub mod owners;
+mod pax;
+pub mod source;
+mod tape;
+mod target;
+mod tree;
+
+pub use arch::architecture_of;
+pub use layer::{Limits, Unpacked, clone_tree, copy_tree, unpack, unpack_within};
+pub use owners::{Device, OwnerRecord, Owners};
+pub use source::{Source, open};

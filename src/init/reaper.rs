@@ -1,0 +1,64 @@
+//! `--init`: process 1 stays ours. It passes signals on, collects orphans, and ends with the command's status.
+//!
+//! It never execs, so it must keep what it carries over from the launcher to itself: it is not dumpable, which bars
+//! container root from /proc/1, and it closes every descriptor.
+
+use crate::sys::{
+    clone::{self, Child},
+    process,
+    signal::{self, Signals, Wait, number},
+};
+use std::{io, os::fd::AsFd};
+
+/// What is passed on to the command.
+const PASSED: &[i32] = &[
+    number::SIGTERM,
+    number::SIGINT,
+    number::SIGHUP,
+    number::SIGQUIT,
+    number::SIGUSR1,
+    number::SIGUSR2,
+    number::SIGWINCH,
+    number::SIGCONT,
+    number::SIGALRM,
+    number::SIGTSTP,
+];
+
+/// Splits: the child goes on to the exec, the parent stays and does not come back.
+pub(super) fn split() -> io::Result<()> {
+    process::hide_from_ptrace()?;
+    match clone::fork()? {
+        None => process::die_with_parent(),
+        Some(command) => {
+            process::close_all_but(&[command.pidfd.as_fd()]);
+            process::hide_arguments("init");
+            for number in 0..3 {
+                process::close_stdio(number);
+            }
+            clone::exit_now(serve(&command).unwrap_or(crate::EXIT_OURS))
+        }
+    }
+}
+
+fn serve(command: &Child) -> io::Result<u8> {
+    let wanted: Vec<i32> = PASSED.iter().copied().chain([number::SIGCHLD]).collect();
+    let mut signals = Signals::catch(&wanted)?;
+    loop {
+        signal::poll(&[(signals.as_fd(), Wait::Read)], None)?;
+        while let Some(received) = signals.take()? {
+            match received.number {
+                number::SIGCHLD => {
+                    while let Some((pid, end)) = clone::reap()? {
+                        if pid == command.pid {
+                            // The others go with process 1.
+                            return Ok(end.code());
+                        }
+                    }
+                }
+                // What the terminal sends goes to the whole foreground group: the command has it already.
+                _ if received.from_kernel => {}
+                number => clone::signal(command.pidfd.as_fd(), number)?,
+            }
+        }
+    }
+}

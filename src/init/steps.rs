@@ -1,0 +1,276 @@
+//! One arm for each step: one system call or one idiom.
+
+use super::{Failure, Inside, Roots};
+use crate::{
+    plan::{InitStep, security},
+    spec::Raw,
+    sys::{
+        clone, code, cred, mount,
+        mount::Attributes,
+        process,
+        target::{self, Kind},
+    },
+};
+use std::{
+    fmt::Write,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// How long fuse-overlayfs may take to mount.
+const FUSE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// For what holds data of the kernel, never programs or devices.
+const NOTHING: Attributes = Attributes { read_only: false, no_suid: true, no_dev: true, no_exec: true };
+
+impl Inside {
+    /// Does what the step says.
+    pub(super) fn apply(&mut self, step: &InitStep) -> Result<(), Failure> {
+        match step {
+            InitStep::PrivateMounts => mount::make_private()?,
+            InitStep::MountOverlay { overlay, volatile } => mount_overlay(overlay, *volatile)?,
+            InitStep::AwaitFuse { target } => self.await_fuse(target)?,
+            InitStep::OwnMounts => clone::new_mount_namespace()?,
+            InitStep::BindRoot { source, target } => mount::bind(source.path(), target.path())?,
+            InitStep::EnterRoot { root } => self.enter_root(root)?,
+            InitStep::MountTmpfs { target, data, exec, read_only } => {
+                self.mount_tmpfs(target, data, *exec, *read_only)?
+            }
+            InitStep::Device { name } => self.device(name)?,
+            InitStep::Link { name, to } => target::make_link(self.dev()?.as_fd(), name, to)?,
+            InitStep::MountDevpts { gid } => self.mount_devpts(*gid)?,
+            InitStep::MountShm => self.mount_in_dev("tmpfs", "shm", "mode=1777,size=64m")?,
+            InitStep::MountMqueue => self.mount_in_dev("mqueue", "mqueue", "")?,
+            InitStep::MountProc => self.mount_proc()?,
+            InitStep::MountSys => self.mount_sys()?,
+            InitStep::BindSys => self.bind_sys()?,
+            InitStep::MountCgroup => self.mount_cgroup()?,
+            InitStep::File { target, content } => self.file(target, content)?,
+            InitStep::Bind { source, target, folder, read_only } => self.bind(source, target, *folder, *read_only)?,
+            InitStep::OpenTerminal { size, stderr } => self.open_terminal(*size, *stderr)?,
+            InitStep::NoInput => {
+                let null = target::open(self.roots()?.new.as_fd(), Path::new("/dev/null"))?;
+                super::terminal::read_from(null)?;
+            }
+            InitStep::Mask { path } => self.mask(path.path())?,
+            InitStep::ReadOnlyPath { path } => self.read_only_path(path.path())?,
+            InitStep::LeaveOldRoot => self.leave_old_root()?,
+            InitStep::ReadOnlyRoot => {
+                let root = target::open(self.roots()?.new.as_fd(), Path::new("/"))?;
+                let read_only = Attributes { read_only: true, ..Attributes::default() };
+                change(&root, read_only, false, Path::new("/"))?;
+            }
+            InitStep::Hostname { name } => process::set_hostname(name)?,
+            InitStep::Loopback => process::loopback_up()?,
+            InitStep::WorkDir { path } => {
+                let dir = target::open_or_make(self.roots()?.new.as_fd(), path.path(), Kind::Folder)?;
+                process::change_dir_fd(dir.as_fd())?;
+            }
+            InitStep::LimitCapabilities { keep } => {
+                let keep = security::capability_bits(keep);
+                cred::limit_bounding_set(keep)?;
+            }
+            InitStep::Become { user } => self.become_user(user)?,
+            InitStep::NoNewPrivs => cred::no_new_privs()?,
+            InitStep::Reaper => super::reaper::split()?,
+            InitStep::Exec { args, env } => return Err(super::exec::exec(self, args, env)),
+        }
+        Ok(())
+    }
+
+    /// Waits for the mount, not for the program: when that fails, the launcher ends us and says why.
+    fn await_fuse(&self, target: &Raw) -> Result<(), Failure> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(200);
+        while mount::file_system(target.path())?.kind != mount::magic::FUSE {
+            if !self.channel.launcher_lives() || start.elapsed() > FUSE_PATIENCE {
+                return Err(Failure::with(crate::sys::errno(code::ENODEV), "fuse-overlayfs did not mount in time"));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Both roots are `.` for pivot_root: the old one then lies on top, and paths from `/` start below it, in the new one.
+    fn enter_root(&mut self, root: &Raw) -> io::Result<()> {
+        let old = target::open_dir(Path::new("/"))?;
+        process::change_dir(root.path())?;
+        mount::pivot_root()?;
+        let new = target::open_dir(Path::new("/"))?;
+        self.roots = Some(Roots { new, old });
+        Ok(())
+    }
+
+    fn leave_old_root(&mut self) -> Result<(), Failure> {
+        let Some(Roots { new, old }) = self.roots.take() else { return Ok(()) };
+        process::change_dir_fd(old.as_fd())?;
+        mount::detach_here()?;
+        process::change_dir_fd(new.as_fd())?;
+        drop(old);
+        let old = target::open_dir(Path::new("/"))?;
+        // From here on the old root is the new one: no descriptor of the machine is left.
+        self.roots = Some(Roots { new, old });
+        Ok(())
+    }
+
+    /// Mounts a kernel file system on a folder of the root that must not be a link.
+    fn mount_at(&self, fs: &str, path: &Path, attributes: Attributes, data: &str) -> Result<(), Failure> {
+        let root = self.roots()?.new.as_fd();
+        target::open_or_make(root, path, Kind::Folder)?;
+        let place = plain(root, path)?;
+        process::change_dir_fd(place.as_fd())?;
+        Ok(mount::mount_new(fs, Path::new("."), attributes, data.as_bytes())?)
+    }
+
+    fn mount_tmpfs(&mut self, target: &Raw, data: &str, exec: bool, read_only: bool) -> Result<(), Failure> {
+        let attributes = Attributes { no_exec: !exec, no_suid: true, no_dev: true, read_only };
+        if target.path() == Path::new("/dev") {
+            // Bound devices must stay usable: nodev concerns device files of this tmpfs, and there will be none.
+            self.mount_at("tmpfs", target.path(), attributes, data)?;
+            self.dev = Some(plain(self.roots()?.new.as_fd(), target.path())?);
+            return Ok(());
+        }
+        let place = target::open_or_make(self.roots()?.new.as_fd(), target.path(), Kind::Folder)?;
+        process::change_dir_fd(place.as_fd())?;
+        Ok(mount::mount_new("tmpfs", Path::new("."), attributes, data.as_bytes())?)
+    }
+
+    fn device(&self, name: &str) -> Result<(), Failure> {
+        let source = Path::new("dev").join(name);
+        let tree = match mount::clone_tree(self.roots()?.old.as_fd(), &source, false) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Ok(self
+                    .channel
+                    .warn(&format!("this machine has no /dev/{name}, so the container has none"))?);
+            }
+            tree => tree?,
+        };
+        let dev = self.dev()?.as_fd();
+        target::make_file(dev, name)?;
+        Ok(mount::attach(tree.as_fd(), dev, Path::new(name))?)
+    }
+
+    fn mount_in_dev(&self, fs: &str, name: &str, data: &str) -> Result<(), Failure> {
+        let dev = self.dev()?.as_fd();
+        target::make_folder(dev, name, 0o755)?;
+        process::change_dir_fd(dev)?;
+        Ok(mount::mount_new(fs, Path::new(name), NOTHING, data.as_bytes())?)
+    }
+
+    fn mount_devpts(&self, gid: Option<u32>) -> Result<(), Failure> {
+        let dev = self.dev()?.as_fd();
+        target::make_folder(dev, "pts", 0o755)?;
+        process::change_dir_fd(dev)?;
+        let mut data = String::from("newinstance,ptmxmode=0666,mode=0620");
+        if let Some(gid) = gid {
+            let _ = write!(data, ",gid={gid}");
+        }
+        let attributes = Attributes { no_dev: false, ..NOTHING };
+        Ok(mount::mount_new("devpts", Path::new("pts"), attributes, data.as_bytes())?)
+    }
+
+    /// Inside another container a new /proc is refused when parts of the outer one are masked (mount_too_revealing).
+    fn mount_proc(&self) -> Result<(), Failure> {
+        match self.mount_at("proc", Path::new("/proc"), NOTHING, "") {
+            Err(failure) if failure.errno == code::EPERM => {
+                let tree = mount::clone_tree(self.roots()?.old.as_fd(), Path::new("proc"), true)?;
+                self.attach_plain(&tree, Path::new("/proc"))?;
+                Ok(self.channel.warn(
+                    "the kernel refuses a new /proc here, as it does inside other containers: the surrounding one is shown, so \
+                     that the command sees processes outside of it",
+                )?)
+            }
+            done => done,
+        }
+    }
+
+    fn mount_sys(&self) -> Result<(), Failure> {
+        match self.mount_at("sysfs", Path::new("/sys"), Attributes { read_only: true, ..NOTHING }, "") {
+            Err(failure) if failure.errno == code::EPERM => self.bind_sys(),
+            done => done,
+        }
+    }
+
+    fn bind_sys(&self) -> Result<(), Failure> {
+        let tree = mount::clone_tree(self.roots()?.old.as_fd(), Path::new("sys"), true)?;
+        target::open_or_make(self.roots()?.new.as_fd(), Path::new("/sys"), Kind::Folder)?;
+        let read_only = Attributes { read_only: true, ..NOTHING };
+        let early = mount::set_attributes(tree.as_fd(), read_only, true);
+        self.attach_plain(&tree, Path::new("/sys"))?;
+        if early.is_err() {
+            mount::remount_bind(Path::new("/sys"), read_only)?;
+        }
+        Ok(())
+    }
+
+    /// Not everywhere: a kernel without cgroup2, or an outer container that hides it. Nothing depends on it.
+    fn mount_cgroup(&self) -> Result<(), Failure> {
+        let Ok(place) = target::open_plain(self.roots()?.new.as_fd(), Path::new("/sys/fs/cgroup")) else {
+            return Ok(());
+        };
+        process::change_dir_fd(place.as_fd())?;
+        match mount::mount_new("cgroup2", Path::new("."), Attributes { read_only: true, ..NOTHING }, b"") {
+            Err(e) if self.explain => {
+                eprintln!("          not done: {e}");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn attach_plain(&self, tree: &OwnedFd, path: &Path) -> Result<(), Failure> {
+        let place = plain(self.roots()?.new.as_fd(), path)?;
+        Ok(mount::attach(tree.as_fd(), place.as_fd(), Path::new(""))?)
+    }
+}
+
+/// The place at `path`, which the image must not have made a link.
+pub(super) fn plain(root: std::os::fd::BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Failure> {
+    target::open_plain(root, path).map_err(|e| {
+        let link = e.raw_os_error() == Some(code::ELOOP);
+        let detail =
+            if link { format!("the image has a link in the place of {}", path.display()) } else { String::new() };
+        Failure::with(e, detail)
+    })
+}
+
+/// Adds attributes to a mount in the one way or, on an older kernel, in the other.
+pub(super) fn change(tree: &OwnedFd, attributes: Attributes, recursive: bool, path: &Path) -> io::Result<()> {
+    match mount::set_attributes(tree.as_fd(), attributes, recursive) {
+        Err(e) if e.raw_os_error() == Some(code::ENOSYS) => mount::remount_bind(path, attributes),
+        done => done,
+    }
+}
+
+fn mount_overlay(overlay: &crate::plan::step::Overlay, volatile: bool) -> io::Result<()> {
+    let mut data = b"lowerdir=".to_vec();
+    for (n, layer) in overlay.lower.iter().enumerate() {
+        if n > 0 {
+            data.push(b':');
+        }
+        escape(&mut data, layer.bytes());
+    }
+    data.extend(b",upperdir=");
+    escape(&mut data, overlay.upper.bytes());
+    data.extend(b",workdir=");
+    escape(&mut data, overlay.work.bytes());
+    // userxattr: a user namespace may not write the trusted.* ones (overlayfs.rst).
+    data.extend(b",userxattr");
+    if volatile {
+        data.extend(b",volatile");
+    }
+    mount::mount_new("overlay", overlay.target.path(), Attributes::default(), &data)
+}
+
+/// A colon separates layers, a comma options, and a backslash takes that meaning away.
+fn escape(data: &mut Vec<u8>, path: &[u8]) {
+    for byte in path {
+        if b":,\\".contains(byte) {
+            data.push(b'\\');
+        }
+        data.push(*byte);
+    }
+}

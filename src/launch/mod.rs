@@ -1,0 +1,178 @@
+//! The launcher: the plan's outer list, outside the namespaces, then the wait for the command's end.
+//!
+//! One thread until the clone, checked at run time: a child of a process with threads could not go on safely.
+
+mod guard;
+mod steps;
+mod terminal;
+mod wait;
+
+pub use wait::Signalled;
+
+use crate::{
+    plan::{HostStep, InitStep, Plan},
+    store::{Store, record::Record},
+    sync::Failed,
+    sys::{clone::End, errno, signal::number},
+};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+/// What is to be launched.
+pub struct Task<'a> {
+    /// How.
+    pub plan: &'a Plan,
+    /// The record to write, not yet with the processes.
+    pub record: Record,
+    /// Where.
+    pub store: &'a Store,
+    /// The folder of marks.
+    pub runtime: &'a Path,
+    /// Tell every step on stderr.
+    pub explain: bool,
+    /// Whether process 1 is our reaper.
+    pub reaper: bool,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The command's end.
+    pub end: End,
+    /// The FUSE program died and the container was ended for it: what it said last.
+    pub fuse_died: Option<String>,
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct LaunchError {
+    /// The step, as it prints itself.
+    pub step: String,
+    /// Its place among all, from 1, and how many there are.
+    pub place: (usize, usize),
+    /// Which kind of step: for the search for the cause.
+    pub kind: Kind,
+    /// The errno, or 0.
+    pub errno: i32,
+    /// What is known besides, or nothing.
+    pub detail: String,
+    /// 125, 126 or 127.
+    pub status: u8,
+}
+
+/// Kinds of steps that have causes of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The namespaces themselves.
+    Clone,
+    /// The id maps.
+    MapIds,
+    /// A folder of the store, by its path.
+    Folder(PathBuf),
+    /// The first thing that needs a right inside.
+    PrivateMounts,
+    /// The overlay.
+    Overlay,
+    /// Who the command runs as.
+    Become,
+    /// The command.
+    Exec,
+    /// Anything else.
+    Other,
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n, of) = self.place;
+        match (self.kind == Kind::Exec, self.detail.as_str(), self.errno) {
+            (true, detail, _) if !detail.is_empty() => f.write_str(detail),
+            (_, "", code) => write!(f, "step {n} of {of}: {}: {}", self.step, text_of(code)),
+            (_, detail, 0) => write!(f, "step {n} of {of}: {}: {detail}", self.step),
+            (_, detail, code) => write!(f, "step {n} of {of}: {}: {detail} ({})", self.step, text_of(code)),
+        }
+    }
+}
+
+impl std::error::Error for LaunchError {}
+
+/// The C library's words for an errno, without its number.
+fn text_of(code: i32) -> String {
+    let text = errno(code).to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// The signals that are passed on to the command, and those that are our own business.
+const CAUGHT: &[i32] = &[
+    number::SIGTERM,
+    number::SIGINT,
+    number::SIGHUP,
+    number::SIGQUIT,
+    number::SIGUSR1,
+    number::SIGUSR2,
+    number::SIGWINCH,
+    number::SIGCONT,
+    number::SIGTSTP,
+    number::SIGALRM,
+];
+
+/// Launches and waits. Whatever happens, nothing of it is left running, and with `--rm` nothing on the disk.
+///
+/// # Errors
+/// A step failed, in here or inside.
+pub fn run(task: Task<'_>) -> Result<Outcome, LaunchError> {
+    let mut run = steps::Run::new(task)?;
+    let outcome = run.walk().and_then(|()| run.wait());
+    run.clean_up(&outcome);
+    outcome
+}
+
+/// For the crash tests of a debug build: ends the launcher by SIGKILL before step N of its own (`host`) or of the first
+/// process's (`init`) list, as `LITTLE_CONTAINER_TEST_CRASH=host:N` says.
+#[cfg(debug_assertions)]
+pub(crate) fn crash_point(side: &str, n: usize) {
+    let Ok(wanted) = std::env::var("LITTLE_CONTAINER_TEST_CRASH") else { return };
+    if wanted != format!("{side}:{n}") {
+        return;
+    }
+    if let Some(pid) = std::env::var("LITTLE_CONTAINER_TEST_LAUNCHER").ok().and_then(|p| p.parse::<i32>().ok())
+        && let Ok(pidfd) = crate::sys::clone::open(pid)
+    {
+        use std::os::fd::AsFd;
+        let _ = crate::sys::clone::signal(pidfd.as_fd(), number::SIGKILL);
+    }
+}
+
+fn other(step: &str, e: &std::io::Error) -> LaunchError {
+    LaunchError {
+        step: step.into(),
+        place: (0, 0),
+        kind: Kind::Other,
+        errno: e.raw_os_error().unwrap_or(0),
+        detail: String::new(),
+        status: crate::EXIT_OURS,
+    }
+}
+
+fn kind_of(step: &InitStep) -> Kind {
+    match step {
+        InitStep::PrivateMounts => Kind::PrivateMounts,
+        InitStep::MountOverlay { .. } | InitStep::AwaitFuse { .. } => Kind::Overlay,
+        InitStep::Become { .. } => Kind::Become,
+        InitStep::Exec { .. } => Kind::Exec,
+        _ => Kind::Other,
+    }
+}
+
+fn inner_failure(plan: &Plan, failed: &Failed) -> LaunchError {
+    let step = plan.init.get(failed.step);
+    LaunchError {
+        step: step.map(ToString::to_string).unwrap_or_default(),
+        place: (plan.host.len() + failed.step + 1, plan.host.len() + plan.init.len()),
+        kind: step.map_or(Kind::Other, kind_of),
+        errno: failed.errno,
+        detail: failed.detail.clone(),
+        status: failed.status,
+    }
+}

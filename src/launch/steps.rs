@@ -1,0 +1,269 @@
+//! One arm for each of the launcher's steps.
+
+use super::{HostStep, Kind, LaunchError, Outcome, Task, guard::Guard, other, terminal::OwnTerminal};
+use crate::{
+    image, init,
+    plan::step::{Namespace, Overlay},
+    store::{self, containers, record::Process, sweep},
+    sync::{self, Launcher},
+    sys::{
+        clone::{self, Child, namespace},
+        helper::{self, Running},
+        process,
+        signal::{Signals, number},
+    },
+    userns::{self, MapError, Mapping},
+};
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{ffi::OsStringExt, fs::DirBuilderExt},
+    },
+    path::Path,
+};
+
+/// A launch that is under way: what has been made so far and must be taken away again.
+pub(super) struct Run<'a> {
+    pub(super) task: Task<'a>,
+    pub(super) signals: Signals,
+    pub(super) channel: Launcher,
+    pub(super) init_end: Option<sync::Init>,
+    pub(super) child: Option<Child>,
+    pub(super) mapping: Mapping,
+    pub(super) fuse: Vec<(Running, OwnedFd)>,
+    pub(super) guard: Option<Guard>,
+    pub(super) terminal: Option<OwnTerminal>,
+    /// Taken by the wait: the child must not be waited for twice.
+    pub(super) reaped: bool,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(task: Task<'a>) -> Result<Run<'a>, LaunchError> {
+        let threads = clone::threads().map_err(|e| other("count our threads", &e))?;
+        if threads != 1 {
+            let detail =
+                format!("this process has {threads} threads, and only one with a single thread can be split safely");
+            return Err(LaunchError { detail, ..other("start", &io::Error::from_raw_os_error(0)) });
+        }
+        let signals = Signals::catch(super::CAUGHT).map_err(|e| other("catch signals", &e))?;
+        let (channel, init_end) = sync::channel().map_err(|e| other("open the channel to the first process", &e))?;
+        Ok(Run {
+            task,
+            signals,
+            channel,
+            init_end: Some(init_end),
+            child: None,
+            mapping: Mapping::default(),
+            fuse: Vec::new(),
+            guard: None,
+            terminal: None,
+            reaped: false,
+        })
+    }
+
+    /// Walks the launcher's list.
+    pub(super) fn walk(&mut self) -> Result<(), LaunchError> {
+        let plan = self.task.plan;
+        let of = plan.host.len() + plan.init.len();
+        for (n, step) in plan.host.iter().enumerate() {
+            #[cfg(debug_assertions)]
+            super::crash_point("host", n);
+            if self.task.explain {
+                crate::say::explain("outside", n + 1, plan.host.len(), step, step.why());
+            }
+            self.apply(step).map_err(|e| LaunchError { step: step.to_string(), place: (n + 1, of), ..e })?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, step: &HostStep) -> Result<(), LaunchError> {
+        let plain = |e: io::Error| other("", &e);
+        match step {
+            HostStep::Mark { path } => make_mark(path.path()).map_err(plain),
+            HostStep::Clone { namespaces } => self.clone(namespaces),
+            HostStep::MapIds { map, mapper } => {
+                let pid = self.child.as_ref().map_or(0, |c| c.pid);
+                self.mapping = userns::start(pid, map, mapper).map_err(unmapped)?;
+                Ok(())
+            }
+            HostStep::AwaitMaps => std::mem::take(&mut self.mapping).finish().map_err(unmapped),
+            HostStep::MakeFolder { path, mode } => {
+                let made = fs::DirBuilder::new().mode(*mode).create(path.path());
+                made.map_err(|e| LaunchError { kind: Kind::Folder(path.path().into()), ..plain(e) })
+            }
+            HostStep::ClaimName { name } => containers::claim_name(self.task.store, name, &self.task.record.id)
+                .map_err(|e| LaunchError { detail: format!("{e:#}"), ..plain(io::Error::from_raw_os_error(0)) }),
+            HostStep::Copy { layers, to } => {
+                let record = &self.task.record;
+                let owners = if record.map.is_range() { image::Owners::Mapped } else { image::Owners::Single };
+                let copied = userns::inside(&record.map, &record.mapper, || {
+                    let to = fs::File::open(to.path())?;
+                    for layer in layers.iter().rev() {
+                        image::clone_tree(fs::File::open(layer.path())?.as_fd(), to.as_fd(), &owners)?;
+                    }
+                    Ok(Vec::new())
+                });
+                copied.map(drop).map_err(|e| {
+                    let kind = Kind::Folder(to.path().into());
+                    LaunchError { kind, detail: format!("{e:#}"), ..other("", &io::Error::from_raw_os_error(0)) }
+                })
+            }
+            HostStep::Fuse { program, overlay, squash } => {
+                self.start_fuse(program.path(), overlay, *squash).map_err(plain)
+            }
+            HostStep::Go => {
+                // Only init has the other end from now on: its death must read as the end of the channel.
+                self.init_end = None;
+                self.channel.go().map_err(plain)
+            }
+            HostStep::Guard => {
+                let Some(child) = &self.child else { return Ok(()) };
+                self.guard = Some(Guard::start(child.pidfd.as_fd()).map_err(plain)?);
+                Ok(())
+            }
+            HostStep::Record { .. } => self.write_record(),
+            HostStep::Sweep => {
+                let own = sweep::mark_name(&self.task.record.id).ok();
+                sweep::marks(self.task.store, self.task.runtime, own.as_deref());
+                Ok(())
+            }
+        }
+    }
+
+    fn clone(&mut self, namespaces: &[Namespace]) -> Result<(), LaunchError> {
+        let flags = namespaces.iter().map(|n| flag(*n)).fold(0, |all, one| all | one);
+        #[cfg(debug_assertions)]
+        let launcher = std::process::id();
+        match clone::fork_into(flags) {
+            Ok(Some(child)) => {
+                self.child = Some(child);
+                Ok(())
+            }
+            Ok(None) => {
+                #[cfg(debug_assertions)]
+                process::set_variable("LITTLE_CONTAINER_TEST_LAUNCHER", &launcher.to_string());
+                match self.init_end.take() {
+                    Some(channel) => {
+                        // The launcher's end must die with the launcher alone.
+                        process::close_all_but(&[channel.as_fd()]);
+                        init::run(&self.task.plan.init, channel, self.task.explain)
+                    }
+                    None => clone::exit_now(crate::EXIT_OURS),
+                }
+            }
+            Err(e) => Err(LaunchError { kind: Kind::Clone, ..other("", &e) }),
+        }
+    }
+
+    fn start_fuse(&mut self, program: &Path, overlay: &Overlay, squash: bool) -> io::Result<()> {
+        let Some(child) = &self.child else { return Ok(()) };
+        let running = helper::start_inside(program, fuse_words(overlay, squash), child.pidfd.as_fd())?;
+        let pidfd = clone::open(running.pid())?;
+        self.fuse.push((running, pidfd));
+        Ok(())
+    }
+
+    fn write_record(&mut self) -> Result<(), LaunchError> {
+        let folder = self.task.store.container(&self.task.record.id);
+        self.task.record.init = self.child.as_ref().and_then(|c| Process::of(c.pid));
+        self.task.record.write(&folder).map_err(|e| {
+            let errno = e.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error).unwrap_or(0);
+            LaunchError {
+                kind: Kind::Folder(folder),
+                errno,
+                detail: String::new(),
+                ..other("", &io::Error::from_raw_os_error(0))
+            }
+        })
+    }
+
+    /// Takes back what was made, on every way out. What fails here is found again by the next run's sweep.
+    pub(super) fn clean_up(&mut self, outcome: &Result<Outcome, LaunchError>) {
+        if let Some(guard) = &mut self.guard {
+            guard.dismiss();
+        }
+        if let (Some(child), false) = (&self.child, self.reaped) {
+            let _ = clone::signal(child.pidfd.as_fd(), number::SIGKILL);
+            let _ = clone::wait(child.pidfd.as_fd());
+        }
+        for (running, pidfd) in self.fuse.drain(..) {
+            // TERM lets it write back what it holds; nobody reads that of a container that is thrown away.
+            if !self.task.record.remove && clone::signal(pidfd.as_fd(), number::SIGTERM).is_ok() {
+                let patience = Some(std::time::Duration::from_secs(10));
+                let _ = crate::sys::signal::poll(&[(pidfd.as_fd(), crate::sys::signal::Wait::Read)], patience);
+            }
+            let _ = running.end();
+        }
+        self.terminal = None;
+        let record = &mut self.task.record;
+        if outcome.is_err()
+            && let Some(name) = &record.name
+        {
+            containers::release_name(self.task.store, name, &record.id);
+        }
+        let done = if record.remove || outcome.as_ref().is_err_and(|e| e.status == crate::EXIT_OURS) {
+            containers::remove(self.task.store, &record.id).is_ok()
+        } else {
+            let code = outcome.as_ref().map_or_else(|e| e.status, |o| o.end.code());
+            record.exit = Some(store::record::Exit { code, at: store::record::now() });
+            record.write(&self.task.store.container(&record.id)).is_ok()
+        };
+        if done && let Ok(mark) = sweep::mark_name(&record.id) {
+            let _ = fs::remove_dir(self.task.runtime.join(mark));
+        }
+        if let Some(guard) = self.guard.take() {
+            guard.wait();
+        }
+    }
+}
+
+fn flag(namespace: Namespace) -> i32 {
+    match namespace {
+        Namespace::User => namespace::USER,
+        Namespace::Mount => namespace::MOUNT,
+        Namespace::Pid => namespace::PID,
+        Namespace::Uts => namespace::UTS,
+        Namespace::Ipc => namespace::IPC,
+        Namespace::Cgroup => namespace::CGROUP,
+        Namespace::Network => namespace::NET,
+    }
+}
+
+fn make_mark(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+fn unmapped(e: MapError) -> LaunchError {
+    let detail = e.to_string();
+    LaunchError { kind: Kind::MapIds, errno: e.errno, detail, ..other("", &io::Error::from_raw_os_error(0)) }
+}
+
+/// The words of fuse-overlayfs(1): in the foreground, so that it is our child and dies with us.
+fn fuse_words(overlay: &Overlay, squash: bool) -> Vec<OsString> {
+    let mut options = b"lowerdir=".to_vec();
+    for (n, layer) in overlay.lower.iter().enumerate() {
+        if n > 0 {
+            options.push(b':');
+        }
+        escape(&mut options, layer.bytes());
+    }
+    options.extend(b",upperdir=");
+    escape(&mut options, overlay.upper.bytes());
+    options.extend(b",workdir=");
+    escape(&mut options, overlay.work.bytes());
+    if squash {
+        options.extend(b",squash_to_root");
+    }
+    vec!["-f".into(), "-o".into(), OsString::from_vec(options), (*overlay.target).to_owned()]
+}
+
+fn escape(options: &mut Vec<u8>, path: &[u8]) {
+    for byte in path {
+        if b":,\\".contains(byte) {
+            options.push(b'\\');
+        }
+        options.push(*byte);
+    }
+}

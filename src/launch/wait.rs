@@ -1,0 +1,272 @@
+//! Waiting for the command: what init says, what the terminal brings, which signals come, and the end.
+
+use super::{LaunchError, Outcome, inner_failure, other, steps::Run, terminal::OwnTerminal};
+use crate::{
+    sync::Heard,
+    sys::{
+        clone::{self, End},
+        signal::{self, Received, Wait, number},
+        tty,
+    },
+};
+use std::{
+    fs, io,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+/// How long a command may go on after its terminal has gone.
+const HANGUP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A signal that process 1 would have ended by, had it been any other process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signalled(pub i32);
+
+/// What the loop has seen so far.
+#[derive(Default)]
+struct Seen {
+    /// The channel has ended: the command runs, or init has died.
+    running: bool,
+    failed: Option<LaunchError>,
+    fuse_died: Option<String>,
+    signalled: Option<Signalled>,
+    kill_at: Option<Instant>,
+}
+
+/// What is waited for, besides the end of the first process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Init,
+    Channel,
+    Signals,
+    Fuse(usize),
+    Input,
+    Output,
+    ToInside,
+    ToOutside,
+}
+
+impl Run<'_> {
+    /// Until the first process has ended.
+    pub(super) fn wait(&mut self) -> Result<Outcome, LaunchError> {
+        let mut seen = Seen::default();
+        let end =
+            self.attend(&mut seen).map_err(|e| LaunchError { step: "wait for the command".into(), ..other("", &e) })?;
+        if let Some(terminal) = &mut self.terminal {
+            terminal.drain();
+        }
+        if let Some(failed) = seen.failed {
+            return Err(failed);
+        }
+        let end = match (seen.signalled, end) {
+            // It was killed in place of the signal that the kernel keeps from a process 1.
+            (Some(Signalled(number)), End::Signal(_)) => End::Signal(number as u8),
+            (_, end) => end,
+        };
+        Ok(Outcome { end, fuse_died: seen.fuse_died })
+    }
+
+    fn attend(&mut self, seen: &mut Seen) -> io::Result<End> {
+        loop {
+            let ready = self.next_event(seen)?;
+            for source in &ready {
+                match source {
+                    Source::Channel => self.hear(seen)?,
+                    Source::Signals => self.take_signals(seen)?,
+                    Source::Fuse(n) => self.fuse_ended(*n, seen)?,
+                    Source::Input => self.input(seen)?,
+                    Source::Output => self.terminal.as_mut().map_or(Ok(()), OwnTerminal::read_output)?,
+                    Source::ToInside => self.terminal.as_mut().map_or(Ok(()), OwnTerminal::write_inside)?,
+                    Source::ToOutside => {
+                        if let Some(terminal) = &mut self.terminal {
+                            terminal.write_outside();
+                        }
+                    }
+                    Source::Init => {}
+                }
+            }
+            if seen.kill_at.is_some_and(|at| Instant::now() >= at) {
+                seen.kill_at = None;
+                self.signal_init(number::SIGKILL)?;
+            }
+            if ready.contains(&Source::Init) && (seen.running || seen.failed.is_some()) {
+                let Some(child) = &self.child else { return Err(io::ErrorKind::NotFound.into()) };
+                let end = clone::wait(child.pidfd.as_fd())?;
+                self.reaped = true;
+                return Ok(end);
+            }
+        }
+    }
+
+    fn next_event(&self, seen: &Seen) -> io::Result<Vec<Source>> {
+        let (stdin, stdout) = (io::stdin(), io::stdout());
+        let mut wanted = Vec::with_capacity(8);
+        let mut sources = Vec::with_capacity(8);
+        let mut add = |source, fd, wait| {
+            sources.push(source);
+            wanted.push((fd, wait));
+        };
+        if let Some(child) = &self.child {
+            add(Source::Init, child.pidfd.as_fd(), Wait::Read);
+        }
+        if !seen.running {
+            add(Source::Channel, self.channel.as_fd(), Wait::Read);
+        }
+        add(Source::Signals, self.signals.as_fd(), Wait::Read);
+        if seen.fuse_died.is_none() {
+            for (n, (_, pidfd)) in self.fuse.iter().enumerate() {
+                add(Source::Fuse(n), pidfd.as_fd(), Wait::Read);
+            }
+        }
+        if let Some(terminal) = &self.terminal {
+            if !terminal.input_ended && terminal.to_inside.is_empty() {
+                add(Source::Input, stdin.as_fd(), Wait::Read);
+            }
+            if !terminal.to_inside.is_empty() {
+                add(Source::ToInside, terminal.master.as_fd(), Wait::Write);
+            }
+            if terminal.to_outside.is_empty() && !terminal.output_ended {
+                add(Source::Output, terminal.master.as_fd(), Wait::Read);
+            }
+            if !terminal.to_outside.is_empty() {
+                add(Source::ToOutside, stdout.as_fd(), Wait::Write);
+            }
+        }
+        let timeout = seen.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let ready = signal::poll(&wanted, timeout)?;
+        Ok(sources.into_iter().zip(ready).filter_map(|(source, ready)| ready.then_some(source)).collect())
+    }
+
+    fn hear(&mut self, seen: &mut Seen) -> io::Result<()> {
+        match self.channel.hear()? {
+            Heard::Warn(text) => crate::say::note(&text),
+            Heard::Terminal(master) => {
+                let terminal = OwnTerminal::new(master)?;
+                terminal.resize();
+                self.terminal = Some(terminal);
+            }
+            Heard::Failed(failed) => {
+                seen.failed = Some(inner_failure(self.task.plan, &failed));
+                seen.running = true;
+            }
+            Heard::End => seen.running = true,
+        }
+        Ok(())
+    }
+
+    fn signal_init(&self, number: i32) -> io::Result<()> {
+        self.child.as_ref().map_or(Ok(()), |child| clone::signal(child.pidfd.as_fd(), number))
+    }
+
+    fn take_signals(&mut self, seen: &mut Seen) -> io::Result<()> {
+        while let Some(received) = self.signals.take()? {
+            match received.number {
+                number::SIGWINCH => {
+                    if let Some(terminal) = &self.terminal {
+                        terminal.resize();
+                    }
+                }
+                number::SIGTSTP => self.stop(received)?,
+                number::SIGHUP => {
+                    seen.kill_at.get_or_insert_with(|| Instant::now() + HANGUP_PATIENCE);
+                    self.pass_on(received, seen)?;
+                }
+                _ => self.pass_on(received, seen)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A signal of the terminal is meant for the whole foreground group; one from kill(2) for the command.
+    fn pass_on(&self, received: Received, seen: &mut Seen) -> io::Result<()> {
+        let Some(child) = &self.child else { return Ok(()) };
+        if received.from_kernel && !self.task.reaper && seen.running {
+            let _ = clone::signal_group(child.pid, received.number);
+        } else {
+            clone::signal(child.pidfd.as_fd(), received.number)?;
+        }
+        self.end_in_place_of(received.number, seen)
+    }
+
+    /// The kernel drops signals that a process 1 has no handler for, even those that end any other process (pid_namespaces(7)).
+    /// So that Ctrl-C ends `sleep` here as everywhere, it is then killed in their place.
+    fn end_in_place_of(&self, number: i32, seen: &mut Seen) -> io::Result<()> {
+        let ends = [
+            number::SIGTERM,
+            number::SIGINT,
+            number::SIGHUP,
+            number::SIGQUIT,
+            number::SIGUSR1,
+            number::SIGUSR2,
+            number::SIGALRM,
+        ];
+        let Some(child) = &self.child else { return Ok(()) };
+        if self.task.reaper || !ends.contains(&number) {
+            return Ok(());
+        }
+        if !seen.running || has_default(child.pid, number) {
+            seen.signalled.get_or_insert(Signalled(number));
+            clone::signal(child.pidfd.as_fd(), number::SIGKILL)?;
+        }
+        Ok(())
+    }
+
+    /// Ctrl-Z: the command stops, then we do; when we go on, so does it.
+    fn stop(&self, received: Received) -> io::Result<()> {
+        let Some(child) = &self.child else { return Ok(()) };
+        let to_all = |number| {
+            if received.from_kernel {
+                clone::signal_group(child.pid, number)
+            } else {
+                clone::signal(child.pidfd.as_fd(), number)
+            }
+        };
+        to_all(number::SIGSTOP)?;
+        signal::stop_self()?;
+        to_all(number::SIGCONT)?;
+        if let Some(terminal) = &self.terminal {
+            terminal.raw_again();
+            terminal.resize();
+        }
+        Ok(())
+    }
+
+    /// The bytes pass as they are. Only where the key makes a signal, and process 1 itself is in the foreground and has no
+    /// handler for it, do we do what the kernel leaves out.
+    fn input(&mut self, seen: &mut Seen) -> io::Result<()> {
+        let (Some(terminal), Some(child)) = (&mut self.terminal, &self.child) else { return Ok(()) };
+        let was_terminal = tty::is_terminal(io::stdin().as_fd());
+        let typed = terminal.read_input()?.to_vec();
+        if terminal.input_ended && was_terminal {
+            // The terminal itself has gone.
+            seen.kill_at.get_or_insert_with(|| Instant::now() + HANGUP_PATIENCE);
+            clone::signal(child.pidfd.as_fd(), number::SIGHUP)?;
+            return self.end_in_place_of(number::SIGHUP, seen);
+        }
+        if typed.len() == 1
+            && let Some(number) = tty::signal_of(terminal.master.as_fd(), typed[0])
+            && tty::foreground(terminal.master.as_fd()) == Some(child.pid)
+        {
+            return self.end_in_place_of(number, seen);
+        }
+        Ok(())
+    }
+
+    fn fuse_ended(&mut self, n: usize, seen: &mut Seen) -> io::Result<()> {
+        let (running, _) = self.fuse.swap_remove(n);
+        let ended = running.wait()?;
+        seen.fuse_died = Some(ended.complaint());
+        self.signal_init(number::SIGKILL)
+    }
+}
+
+/// Whether the process neither catches, ignores nor blocks the signal (proc_pid_status(5)).
+fn has_default(pid: i32, number: i32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    let all = ["SigBlk:", "SigIgn:", "SigCgt:"].map(mask);
+    all.iter().all(|m| m.is_some_and(|m| m & (1 << (number - 1)) == 0))
+}

@@ -1,0 +1,48 @@
+//! little-container runs containers without root: no sudo, no daemon, one file, milliseconds.
+//!
+//! There is one way through:
+//!
+//! ```text
+//! cli  →  Spec  →  plan(&Spec, &Facts)  →  Plan { host: [HostStep], init: [InitStep] }  →  launch | init  →  exec
+//! ```
+//!
+//! The rooms, in the order in which they build on each other (`tests/layers.rs` holds it):
+//!
+//! | room | what | may touch |
+//! |---|---|---|
+//! | [`spec`] | what the user wants | nothing: pure values and parsers |
+//! | [`sys`] | system calls and programs: the only `unsafe` | the kernel |
+//! | [`say`] | our own words on stderr | stderr |
+//! | [`plan`] | how, on this machine | nothing: a pure function |
+//! | [`sync`] | the protocol between the launcher and the first process | a socket |
+//! | [`userns`] | making a user namespace, and work inside one | /proc/PID, helpers |
+//! | [`init`] | the first process, inside | the container |
+//! | [`host`] | facts about this machine | reads only, but for the probe's memory |
+//! | [`store`] | what lies on the disk | the store and the runtime folder |
+//! | [`image`] | unpacking | a folder it is given |
+//! | [`launch`] | the launcher, outside | processes, the container's folder |
+//! | [`cli`] | flags and verbs | everything above |
+
+#![deny(unsafe_code)]
+#![warn(missing_docs, rust_2018_idioms)]
+
+pub mod cli;
+pub mod host;
+pub mod image;
+pub mod init;
+pub mod launch;
+pub mod plan;
+pub mod say;
+pub mod spec;
+pub mod store;
+pub mod sync;
+#[allow(unsafe_code, clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the fence")]
+pub mod sys;
+pub mod userns;
+
+/// Our own failures: the command was never started.
+pub const EXIT_OURS: u8 = 125;
+/// The command was found and cannot be run.
+pub const EXIT_NOT_EXECUTABLE: u8 = 126;
+/// The command was not found.
+pub const EXIT_NOT_FOUND: u8 = 127;

@@ -1,0 +1,94 @@
+//! How the spec is carried out on this machine: `plan(&Spec, &Facts) -> Plan`, a pure function.
+//!
+//! A [`Plan`] is two ordered lists of plain values: what the launcher does outside, and what the first process does
+//! inside. It can be printed (`run --dry-run`), told while it happens (`run --explain`), stored and compared in tests.
+
+mod describe;
+pub mod facts;
+pub mod ids;
+mod process;
+mod rootfs;
+pub mod security;
+pub mod step;
+
+pub use describe::words;
+pub use facts::Facts;
+pub use step::{HostStep, InitStep, Namespace};
+
+use crate::spec::{Network, Spec};
+use anyhow::Result;
+use ids::Caller;
+use serde::{Deserialize, Serialize};
+
+/// What will be done, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Of this format.
+    pub version: u32,
+    /// The launcher's part, outside.
+    pub host: Vec<HostStep>,
+    /// The first process's part, inside.
+    pub init: Vec<InitStep>,
+    /// What was decided and why, in words: one line each.
+    pub choices: Vec<String>,
+    /// What the user should know, once, on stderr.
+    pub notes: Vec<String>,
+}
+
+/// The version of the plan's format.
+pub const VERSION: u32 = 1;
+
+/// Works out the steps.
+///
+/// # Errors
+/// The spec cannot be carried out on this machine; the error says which part, why, and what else there is.
+pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan> {
+    let mut choices = Vec::new();
+    let mut notes = Vec::new();
+    let ids = ids::choose(spec.userns, &Caller { uid: facts.uid, gid: facts.gid, ids: &facts.ids })?;
+    choices.push(ids.choice);
+    notes.extend(ids.note);
+    let root = rootfs::choose(spec, facts)?;
+    choices.push(root.choice.clone());
+    notes.extend(root.note.clone());
+
+    let mut host = vec![HostStep::Mark { path: facts.dirs.mark.clone() }];
+    host.push(HostStep::Clone { namespaces: namespaces(spec) });
+    host.push(HostStep::MapIds { map: ids.map.clone(), mapper: ids.mapper.clone() });
+    host.extend(root.folders(facts));
+    host.extend(spec.name.clone().map(|name| HostStep::ClaimName { name }));
+    if let step::Mapper::Helpers { .. } = ids.mapper {
+        host.push(HostStep::AwaitMaps);
+    }
+    host.extend(root.host(facts));
+    host.push(HostStep::Go);
+    host.push(HostStep::Guard);
+    host.push(HostStep::Record { path: facts.dirs.container.path().join("container.json").into() });
+    host.push(HostStep::Sweep);
+
+    let mut init = vec![InitStep::PrivateMounts];
+    init.extend(root.init(facts));
+    init.push(InitStep::EnterRoot { root: facts.dirs.mount_point.clone() });
+    init.extend(rootfs::system_mounts(spec, facts, &ids.map));
+    init.extend(rootfs::files(spec, facts));
+    init.extend(rootfs::volumes(spec, facts));
+    init.extend(process::terminal(spec, facts));
+    init.extend(security::hidden_paths());
+    init.push(InitStep::LeaveOldRoot);
+    init.extend(process::steps(spec, facts, &ids.default_user)?);
+    Ok(Plan { version: VERSION, host, init, choices, notes })
+}
+
+fn namespaces(spec: &Spec) -> Vec<Namespace> {
+    use Namespace::{Cgroup, Ipc, Mount, Network as Net, Pid, User, Uts};
+    let mut all = vec![User, Mount, Pid, Uts, Ipc, Cgroup];
+    if spec.network == Network::None {
+        all.push(Net);
+    }
+    all
+}
+
+/// The short form of a container's id, which is also its default host name.
+pub fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}

@@ -1,0 +1,160 @@
+//! Steps: what the launcher does outside and what the first process does inside, as plain values.
+//!
+//! A step prints itself in one line; that line is the dry run, the log and the error. [`InitStep::why`] and
+//! [`HostStep::why`] say in one more line what it is for, which is what `--explain` tells.
+
+#![allow(missing_docs, reason = "the fields are those of the system calls, and each variant says what it does")]
+
+use crate::spec::{Raw, User, ids::IdMap};
+use serde::{Deserialize, Serialize};
+
+/// A kind of namespace (namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Namespace {
+    /// user_namespaces(7)
+    User,
+    /// mount_namespaces(7)
+    Mount,
+    /// pid_namespaces(7)
+    Pid,
+    /// uts_namespaces(7)
+    Uts,
+    /// ipc_namespaces(7)
+    Ipc,
+    /// cgroup_namespaces(7)
+    Cgroup,
+    /// network_namespaces(7)
+    Network,
+}
+
+/// Who writes the id maps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mapper {
+    /// We do: a single id of our own, or any when we are root.
+    Ourselves {
+        /// Whether setgroups(2) must be given up first, as an unprivileged writer must.
+        deny_setgroups: bool,
+    },
+    /// newuidmap(1) and newgidmap(1).
+    Helpers {
+        /// Where newuidmap is.
+        newuidmap: Raw,
+        /// Where newgidmap is.
+        newgidmap: Raw,
+    },
+}
+
+/// What the launcher does, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "step")]
+pub enum HostStep {
+    /// Leaves a mark by which a later run finds what this one may leave behind when it is killed.
+    Mark { path: Raw },
+    /// Makes the first process in namespaces of its own. It waits there for [`HostStep::Go`].
+    Clone { namespaces: Vec<Namespace> },
+    /// Has the id maps written; helpers are only started.
+    MapIds { map: IdMap, mapper: Mapper },
+    /// Makes a folder.
+    MakeFolder { path: Raw, mode: u32 },
+    /// Takes a name that no other container has.
+    ClaimName { name: String },
+    /// Copies layers, the lowest first, into a folder.
+    Copy { layers: Vec<Raw>, to: Raw },
+    /// Waits for the helpers that write the id maps.
+    AwaitMaps,
+    /// Starts fuse-overlayfs in the namespaces of the first process, outside its PID namespace.
+    Fuse { program: Raw, overlay: Overlay, squash: bool },
+    /// Lets the first process go on.
+    Go,
+    /// Starts the process that ends the container when the launcher is killed.
+    Guard,
+    /// Writes the container's record.
+    Record { path: Raw },
+    /// Looks for what killed runs have left and takes it away.
+    Sweep,
+}
+
+/// The folders of an overlay (the kernel's Documentation/filesystems/overlayfs.rst).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// `lowerdir`, the uppermost first.
+    pub lower: Vec<Raw>,
+    /// `upperdir`
+    pub upper: Raw,
+    /// `workdir`
+    pub work: Raw,
+    /// Where it is mounted.
+    pub target: Raw,
+}
+
+/// What the first process does, in order, until it becomes the command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "step")]
+pub enum InitStep {
+    /// Cuts our mounts off from the machine's.
+    PrivateMounts,
+    /// Mounts the kernel's overlay. `volatile`: it is never synced to the disk.
+    MountOverlay { overlay: Overlay, volatile: bool },
+    /// Waits until fuse-overlayfs has mounted `target`.
+    AwaitFuse { target: Raw },
+    /// Goes into a mount namespace of our own, apart from that of fuse-overlayfs.
+    OwnMounts,
+    /// Binds a copied root file system onto `target`.
+    BindRoot { source: Raw, target: Raw },
+    /// Makes `root` the root; the old one is out of reach for paths from here on, but still there.
+    EnterRoot { root: Raw },
+    /// Mounts a tmpfs.
+    MountTmpfs { target: Raw, data: String, exec: bool, read_only: bool },
+    /// Makes a device of the machine appear in /dev.
+    Device { name: String },
+    /// Makes a symbolic link in /dev.
+    Link { name: String, to: String },
+    /// Mounts a devpts of our own on /dev/pts.
+    MountDevpts { gid: Option<u32> },
+    /// Mounts a tmpfs on /dev/shm.
+    MountShm,
+    /// Mounts POSIX message queues on /dev/mqueue.
+    MountMqueue,
+    /// Mounts /proc.
+    MountProc,
+    /// Mounts a sysfs of our own network namespace.
+    MountSys,
+    /// Shows the machine's /sys, read-only.
+    BindSys,
+    /// Mounts our own cgroup, read-only, on /sys/fs/cgroup.
+    MountCgroup,
+    /// Makes a small file of ours appear.
+    File { target: Raw, content: Raw },
+    /// Makes a file or folder of the machine appear.
+    Bind { source: Raw, target: Raw, folder: bool, read_only: bool },
+    /// Makes a terminal, hands its master to the launcher, and puts the other side on 0, 1, 2 and /dev/console.
+    OpenTerminal { size: Option<(u16, u16)>, stderr: bool },
+    /// Puts /dev/null on standard input.
+    NoInput,
+    /// Hides a file or folder of /proc or /sys.
+    Mask { path: Raw },
+    /// Makes a folder of /proc read-only.
+    ReadOnlyPath { path: Raw },
+    /// Lets go of the old root: from here on nothing of the machine can be reached by any path.
+    LeaveOldRoot,
+    /// Makes the root file system read-only.
+    ReadOnlyRoot,
+    /// Sets the host name.
+    Hostname { name: String },
+    /// Brings the loopback device up.
+    Loopback,
+    /// Changes into the working directory, making it where it is missing.
+    WorkDir { path: Raw },
+    /// Takes capabilities out of the bounding set.
+    LimitCapabilities { keep: Vec<String> },
+    /// Becomes the user the command runs as; sets HOME.
+    Become { user: User },
+    /// Gives up gaining privileges by exec.
+    NoNewPrivs,
+    /// Stays as process 1 and goes on with the command as a child.
+    Reaper,
+    /// Becomes the command.
+    Exec { args: Vec<Raw>, env: Vec<Raw> },
+}

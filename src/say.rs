@@ -1,0 +1,64 @@
+//! Our own words. They go to stderr, for stdout belongs to the container, and each is said once.
+
+use std::{
+    fmt::Display,
+    io::Write,
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Level {
+    /// Only why something failed
+    Error,
+    /// What the user should know, too
+    #[default]
+    Warn,
+    /// What was decided and why, too
+    Info,
+}
+
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Warn as u8);
+
+/// Sets how much is said, for the whole process.
+pub fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+fn wanted(level: Level) -> bool {
+    LEVEL.load(Ordering::Relaxed) >= level as u8
+}
+
+/// One line that the user should know.
+pub fn note(text: &str) {
+    if wanted(Level::Warn) {
+        line(&format!("little-container: note: {text}"));
+    }
+}
+
+/// One line about a decision, for `--log-level info`.
+pub fn info(text: &str) {
+    if wanted(Level::Info) {
+        line(&format!("little-container: {text}"));
+    }
+}
+
+/// A decision, before the steps that follow from it (`--explain`).
+pub fn choice(text: &str) {
+    line(&format!("chosen  {text}"));
+}
+
+/// Why it failed: the first line names the step, the following ones, set in, cause and remedy.
+pub fn error(text: &str) {
+    line(&format!("little-container: error: {text}"));
+}
+
+/// A step, before it is done, and what it is for (`--explain`).
+pub fn explain(side: &str, n: usize, of: usize, step: impl Display, why: &str) {
+    line(&format!("{side:>7} {n:>2}/{of} {step}\n              {why}"));
+}
+
+/// In one write, so that lines of several processes do not mix; a closed stderr is nobody's loss.
+fn line(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}

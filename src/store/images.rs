@@ -1,0 +1,200 @@
+//! Image records.
+//!
+//! ```text
+//! <root>/images/<name>.json        one record; `/` and `:` of the name are percent-encoded, `:latest` is left out
+//! <root>/layers/<hex>/root         the tree of one layer, by the hash of its plain content
+//! <root>/layers/.tmp-<pid>-<n>     a layer that is being unpacked
+//! ```
+//!
+//! A record is written beside its place and renamed, so it is there whole or not at all. Deleting is the record first,
+//! then the layers that no other record names.
+
+mod names;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+pub use names::{WELL_KNOWN, looks_like_reference, nearest, valid_name};
+
+/// The version of the record that this program writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// The least of an id that `find` takes for one.
+const MIN_ID_PREFIX: usize = 6;
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// [`VERSION`] when written.
+    pub version: u32,
+    /// What it is called.
+    pub name: String,
+    /// SHA-256 in hexadecimal digits, without a prefix.
+    pub id: String,
+    /// Diff ids, lowest layer first (OCI image-spec, config.md, `rootfs.diff_ids`).
+    pub layers: Vec<String>,
+    /// RFC 3339; see [`now`].
+    pub created: String,
+    /// Bytes of file content in all layers.
+    pub size: u64,
+    /// The OCI name: `amd64`, `arm64`, `386`.
+    pub architecture: String,
+    /// `linux`.
+    pub os: String,
+    #[serde(default)]
+    /// What a container of it runs.
+    pub config: Config,
+    /// What it was imported from.
+    #[serde(default)]
+    pub source: String,
+    /// How the owners on disk are to be read: `range` or `single`.
+    pub ids: String,
+}
+
+/// What a container of the image runs unless told otherwise (OCI image-spec, config.md, `config`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// `NAME=VALUE`.
+    pub env: Vec<String>,
+    /// The words before the command.
+    pub entrypoint: Vec<String>,
+    /// The command where none is given.
+    pub cmd: Vec<String>,
+    /// Where it starts; empty: `/`.
+    pub working_dir: String,
+    /// Who runs it; empty: root.
+    pub user: String,
+}
+
+/// All images by name. A record that cannot be read is an error in its place and does not hide the others.
+pub fn list(root: &Path) -> Vec<Result<Image>> {
+    let folder = root.join("images");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => return vec![Err(error).with_context(|| format!("{}", folder.display()))],
+    };
+    let mut paths = Vec::new();
+    let mut images = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => paths.push(entry.path()),
+            Err(error) => images.push(Err(error).with_context(|| format!("{}", folder.display()))),
+        }
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    images.extend(paths.iter().filter_map(|path| read(path).transpose()));
+    images
+}
+
+/// The image called `name` (`NAME` and `NAME:latest` are the same), else the one whose id begins with it, if that is six
+/// digits or more and fits only one.
+pub fn find(root: &Path, name: &str) -> Result<Option<Image>> {
+    if valid_name(name).is_ok()
+        && let Some(image) = read(&record_path(root, name))?
+    {
+        return Ok(Some(image));
+    }
+    if name.len() < MIN_ID_PREFIX || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(None);
+    }
+    let prefix = name.to_ascii_lowercase();
+    let mut found: Vec<Image> =
+        list(root).into_iter().flatten().filter(|image| image.id.starts_with(&prefix)).collect();
+    // One image under two names is still one image.
+    found.dedup_by(|a, b| a.id == b.id);
+    match found.len() {
+        0 | 1 => Ok(found.pop()),
+        several => bail!("image id {name:?} fits {several} images: give more digits"),
+    }
+}
+
+/// Writes the record, in place of an earlier one of the same name.
+pub fn record(root: &Path, image: &Image) -> Result<()> {
+    valid_name(&image.name).map_err(anyhow::Error::msg)?;
+    let place = record_path(root, &image.name);
+    let folder = root.join("images");
+    let temporary = folder.join(unique());
+    let write = || -> Result<()> {
+        fs::create_dir_all(&folder)?;
+        let mut file = fs::File::create_new(&temporary)?;
+        file.write_all(&serde_json::to_vec_pretty(image)?)?;
+        file.sync_all()?;
+        Ok(fs::rename(&temporary, &place)?)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary))).with_context(|| format!("{}", place.display()))
+}
+
+/// Removes the record and returns the layers of the image that no other image names. While another record cannot be
+/// read, none: it could name any of them.
+pub fn remove(root: &Path, image: &Image) -> Result<Vec<String>> {
+    let place = record_path(root, &image.name);
+    match fs::remove_file(&place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => result.with_context(|| format!("{}", place.display()))?,
+    }
+    let others: Result<Vec<Image>> = list(root).into_iter().collect();
+    let Ok(others) = others else {
+        return Ok(Vec::new());
+    };
+    let mut layers = image.layers.clone();
+    layers.retain(|layer| !others.iter().any(|other| other.layers.contains(layer)));
+    layers.sort();
+    layers.dedup();
+    Ok(layers)
+}
+
+/// Where the tree of a layer lies. `diff_id` comes from a record or from unpacking, as `sha256:<hex>`.
+pub fn layer_dir(root: &Path, diff_id: &str) -> PathBuf {
+    let hex = diff_id.strip_prefix("sha256:").unwrap_or(diff_id);
+    root.join("layers").join(hex).join("root")
+}
+
+/// A path for a layer that is being unpacked, unique on this machine while this process lives; nothing is made.
+pub fn staging(root: &Path) -> PathBuf {
+    root.join("layers").join(unique())
+}
+
+/// The time for [`Image::created`] (RFC 3339, UTC, whole seconds).
+pub fn now() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+}
+
+fn unique() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!(".tmp-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn record_path(root: &Path, name: &str) -> PathBuf {
+    root.join("images").join(names::file_name(name))
+}
+
+fn read(path: &Path) -> Result<Option<Image>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("{}", path.display())),
+    };
+    let parse = || -> Result<Image> {
+        let image: Image = serde_json::from_slice(&text)?;
+        ensure!(image.version <= VERSION, "written by a newer version of little-container");
+        // These become paths.
+        let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let layers = image.layers.iter().all(|layer| layer.strip_prefix("sha256:").is_some_and(is_hash));
+        ensure!(layers && is_hash(&image.id), "a hash in it is malformed");
+        valid_name(&image.name).map_err(anyhow::Error::msg)?;
+        Ok(image)
+    };
+    parse().map(Some).with_context(|| format!("image record {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! What lies on the disk.
+//!
+//! ```text
+//! $XDG_DATA_HOME/little-container/        the store; --store, LITTLE_CONTAINER_STORE and `store` of the configuration move it
+//!     version                             1
+//!     images/<name>.json                  an image: its layers and its configuration
+//!     layers/<digest>/root/               an unpacked layer, never written again
+//!     layers/<digest>/owners.json         what of it could not be kept on the disk: owners, devices
+//!     host/                               the image `host`: folders of its own under the machine's
+//!     containers/<id>/container.json      a container: what it is, who runs it, how it ended
+//!     containers/<id>/upper/ work/        its changes, and overlay's own folder
+//!     names/<name> -> <id>                names, unique because a link is made only where there is none
+//!     mnt/                                empty; every root is mounted here, each in a mount namespace of its own
+//!
+//! $XDG_RUNTIME_DIR/little-container/      memory, gone after a reboot
+//!     <id>.<pid>.<start time>/            the mark of a run: made first, removed last
+//!     overlay.*                           what the probe of the kernel's overlay said
+//! ```
+//!
+//! Every file is written beside its place and renamed into it. Nothing says "running": that is worked out from the mark
+//! and from the process it names. No lock is taken by a start.
+
+pub mod containers;
+pub mod images;
+pub mod record;
+pub mod sweep;
+
+use anyhow::{Context, Result, bail};
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// The format of the store that this version writes.
+const VERSION: u32 = 1;
+
+/// A store that is there.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the store, making it where it is not there yet.
+    ///
+    /// # Errors
+    /// It cannot be made, or a later version of this program wrote it.
+    pub fn open(root: &Path) -> Result<Store> {
+        let store = Store { root: root.into() };
+        match fs::read_to_string(root.join("version")) {
+            Ok(text) => match text.trim().parse::<u32>() {
+                Ok(version) if version <= VERSION => Ok(store),
+                _ => bail!(
+                    "the store {} has format {:?}, and this version knows formats up to {VERSION}\n  \
+                     fix (you): use a newer little-container, or another store (--store DIR)",
+                    root.display(),
+                    text.trim()
+                ),
+            },
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                store.make().with_context(|| format!("make the store {}", root.display()))?;
+                Ok(store)
+            }
+            Err(e) => Err(e).with_context(|| format!("open the store {}", root.display())),
+        }
+    }
+
+    fn make(&self) -> io::Result<()> {
+        for folder in ["images", "layers", "host", "containers", "names", "mnt"] {
+            make_private_folder(&self.root.join(folder))?;
+        }
+        write_atomically(&self.root.join("version"), format!("{VERSION}\n").as_bytes())
+    }
+
+    /// Its folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a container.
+    pub fn container(&self, id: &str) -> PathBuf {
+        self.root.join("containers").join(id)
+    }
+
+    /// The empty folder on which roots are mounted.
+    pub fn mount_point(&self) -> PathBuf {
+        self.root.join("mnt")
+    }
+}
+
+/// A folder for us alone, and those above it.
+///
+/// # Errors
+/// Those of mkdir(2).
+pub fn make_private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes a file beside its place and renames it into it: a reader sees the old content or the new, never a part.
+///
+/// # Errors
+/// Those of open(2), write(2) and rename(2); the draft is taken away again.
+pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        io::Write::write_all(&mut file, content)?;
+        fs::rename(&draft, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&draft);
+    })
+}

@@ -1,0 +1,171 @@
+//! The record of a container, and whether what it names still lives.
+
+use crate::{
+    plan::step::Mapper,
+    spec::{Raw, ids::IdMap},
+};
+use serde::{Deserialize, Serialize};
+use std::{fs, path::Path};
+
+/// `containers/<id>/container.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Of this format.
+    pub version: u32,
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// `--name`.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What it was made from, in the user's words.
+    pub image: String,
+    /// The folders of its image's layers.
+    #[serde(default)]
+    pub layers: Vec<Raw>,
+    /// The command and its arguments.
+    pub command: Vec<Raw>,
+    /// When, as RFC 3339 in UTC.
+    pub created: String,
+    /// `--rm`.
+    #[serde(default)]
+    pub remove: bool,
+    /// The name of the machine: another one that shares the store cannot tell whether it runs.
+    pub machine: String,
+    /// The process that started it and waits for it.
+    pub runner: Process,
+    /// Its first process.
+    #[serde(default)]
+    pub init: Option<Process>,
+    /// How it ended.
+    #[serde(default)]
+    pub exit: Option<Exit>,
+    /// By which map its files have their owners, and who can write that map again.
+    pub map: IdMap,
+    /// See `map`.
+    pub mapper: Mapper,
+    /// What was decided for it and why.
+    #[serde(default)]
+    pub choices: Vec<String>,
+}
+
+/// A process that may be gone, or whose number may be another's by now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number on this machine.
+    pub pid: i32,
+    /// When it was started, in clock ticks since the boot (field 22 of proc_pid_stat(5)).
+    pub start_time: u64,
+    /// Which boot (/proc/sys/kernel/random/boot_id).
+    pub boot_id: String,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The exit status that `run` had.
+    pub code: u8,
+    /// When, as RFC 3339 in UTC.
+    pub at: String,
+}
+
+/// What a container is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Its runner and its first process live.
+    Running,
+    /// Its runner lives, and it has not begun.
+    Starting,
+    /// It ended, and this is how.
+    Exited(Exit),
+    /// Its runner was killed, so that nobody saw how it ended.
+    Killed,
+    /// It belongs to another machine that shares this store.
+    Elsewhere(String),
+}
+
+impl Process {
+    /// This process.
+    pub fn own() -> Option<Process> {
+        Process::of(std::process::id() as i32)
+    }
+
+    /// The process that has this number now.
+    pub fn of(pid: i32) -> Option<Process> {
+        Some(Process { pid, start_time: start_time(pid)?, boot_id: boot_id() })
+    }
+
+    /// Whether it still lives.
+    pub fn lives(&self) -> bool {
+        self.boot_id == boot_id() && start_time(self.pid) == Some(self.start_time)
+    }
+}
+
+/// When the process of this number was started, in clock ticks since the boot; none where there is no such process, or
+/// where it has ended and only waits to be reaped.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program, in brackets, may hold anything.
+    let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// This boot.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|t| t.trim().to_owned()).unwrap_or_default()
+}
+
+/// Now, as RFC 3339 in UTC, to the second.
+pub fn now() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+}
+
+impl Record {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not whole.
+    pub fn read(folder: &Path) -> anyhow::Result<Record> {
+        let content = fs::read(folder.join("container.json"))?;
+        Ok(serde_json::from_slice(&content)?)
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// Those of [`super::write_atomically`].
+    pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        Ok(super::write_atomically(&folder.join("container.json"), &serde_json::to_vec(self)?)?)
+    }
+
+    /// What it is doing, as seen from the machine of this name.
+    pub fn status(&self, machine: &str) -> Status {
+        match (&self.exit, &self.init) {
+            (Some(exit), _) => Status::Exited(exit.clone()),
+            _ if self.machine != machine => Status::Elsewhere(self.machine.clone()),
+            (None, Some(init)) if init.lives() => Status::Running,
+            (None, None) if self.runner.lives() => Status::Starting,
+            // Between the end of the one and the word of the other.
+            (None, Some(_)) if self.runner.lives() => Status::Running,
+            _ => Status::Killed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_more_than_its_number() {
+        let own = Process::own().unwrap();
+        assert!(own.lives());
+        assert!(!Process { start_time: own.start_time + 1, ..own.clone() }.lives());
+        assert!(!Process { boot_id: "another".into(), ..own.clone() }.lives());
+        assert_eq!(start_time(i32::MAX), None);
+    }
+}

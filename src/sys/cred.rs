@@ -1,0 +1,80 @@
+//! Credentials: ids, groups, capabilities and no_new_privs (credentials(7), capabilities(7)).
+
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::io;
+
+/// Our real user and group id.
+pub fn own_ids() -> (u32, u32) {
+    (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+}
+
+/// Our effective user id.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The user name the system's own sources give for a uid (getpwuid(3)): the file, a directory service, systemd.
+pub fn user_name(uid: u32) -> Option<String> {
+    nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten().map(|u| u.name)
+}
+
+/// Sets all three group ids, then all three user ids (setresgid(2), setresuid(2)).
+pub fn set_ids(uid: u32, gid: u32) -> io::Result<()> {
+    let gid = nix::unistd::Gid::from_raw(gid);
+    nix::unistd::setresgid(gid, gid, gid)?;
+    let uid = nix::unistd::Uid::from_raw(uid);
+    Ok(nix::unistd::setresuid(uid, uid, uid)?)
+}
+
+/// Replaces the supplementary groups (setgroups(2)).
+pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    let groups: Vec<_> = groups.iter().map(|g| nix::unistd::Gid::from_raw(*g)).collect();
+    Ok(nix::unistd::setgroups(&groups)?)
+}
+
+/// Promises that no execve(2) will give more privileges than we have (PR_SET_NO_NEW_PRIVS).
+pub fn no_new_privs() -> io::Result<()> {
+    Ok(rustix::thread::set_no_new_privs(true)?)
+}
+
+/// Whether a program has file capabilities (the extended attribute security.capability, capabilities(7)).
+pub fn has_file_capabilities(program: &std::path::Path) -> bool {
+    let mut none: [u8; 0] = [];
+    rustix::fs::getxattr(program, "security.capability", &mut none[..]).is_ok_and(|length| length > 0)
+}
+
+/// Whether that promise was made already, by us or by an ancestor.
+pub fn has_no_new_privs() -> bool {
+    rustix::thread::no_new_privs().unwrap_or(false)
+}
+
+/// Takes everything that is not in `keep` (bits by capability number) out of the bounding set (PR_CAPBSET_DROP).
+pub fn limit_bounding_set(keep: u64) -> io::Result<()> {
+    for capability in 0..64 {
+        if keep & (1 << capability) != 0 {
+            continue;
+        }
+        // SAFETY: prctl(2) with PR_CAPBSET_DROP takes one number.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
+            // The first number that the kernel does not know ends the list.
+            return match io::Error::last_os_error() {
+                e if e.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+                e => Err(e),
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Sets the effective and permitted set to `keep`, and leaves the inheritable and ambient ones empty (capset(2)).
+pub fn set_capabilities(keep: u64) -> io::Result<()> {
+    let keep = CapabilitySet::from_bits_retain(keep);
+    rustix::thread::clear_ambient_capability_set()?;
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
+}
+
+/// Keeps the permitted set over the change from root to another user (PR_SET_KEEPCAPS).
+pub fn keep_capabilities() -> io::Result<()> {
+    Ok(rustix::thread::set_keep_capabilities(true)?)
+}

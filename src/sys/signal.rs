@@ -1,0 +1,95 @@
+//! Signals as data: blocked, then read from a descriptor (signalfd(2)); and poll(2).
+
+use nix::sys::{
+    signal::{SigSet, Signal},
+    signalfd::{SfdFlags, SignalFd},
+};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    time::Duration,
+};
+
+/// The numbers that other rooms name (signal(7)).
+pub mod number {
+    pub use libc::{
+        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU,
+        SIGURG, SIGUSR1, SIGUSR2, SIGWINCH,
+    };
+}
+
+/// Signals that wait for us in a descriptor.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+/// One that came.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// Which.
+    pub number: i32,
+    /// From the terminal or the kernel, not from kill(2): then it was meant for the whole foreground group.
+    pub from_kernel: bool,
+}
+
+impl Signals {
+    /// Blocks these signals and catches them here. The mask is inherited: a child must reset it before exec.
+    pub fn catch(numbers: &[i32]) -> io::Result<Signals> {
+        let mut set = SigSet::empty();
+        for number in numbers {
+            set.add(Signal::try_from(*number)?);
+        }
+        set.thread_block()?;
+        Ok(Signals(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+    }
+
+    /// The next one that waits, if any.
+    pub fn take(&mut self) -> io::Result<Option<Received>> {
+        let info = self.0.read_signal()?;
+        Ok(info.map(|i| Received { number: i.ssi_signo as i32, from_kernel: i.ssi_code == libc::SI_KERNEL }))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// What is ignored, as a mask of bits (bit n-1: signal n), by ourselves: nohup(1) leaves SIGHUP so.
+pub fn is_ignored(number: i32) -> bool {
+    // SAFETY: sigaction(2) with no new action only fills `old`, which is plain data.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(number, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Stops ourselves as the terminal would have, until somebody sends SIGCONT.
+pub fn stop_self() -> io::Result<()> {
+    Ok(nix::sys::signal::raise(Signal::SIGSTOP)?)
+}
+
+/// What a descriptor is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Something to read, or the other side has gone.
+    Read,
+    /// Room to write, or the other side has gone.
+    Write,
+}
+
+/// Waits until one of `wanted` is ready (poll(2)); says for each whether it is. A signal ends the wait early.
+pub fn poll(wanted: &[(BorrowedFd<'_>, Wait)], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut fds: Vec<PollFd<'_>> = wanted
+        .iter()
+        .map(|(fd, wait)| {
+            PollFd::from_borrowed_fd(*fd, if *wait == Wait::Read { PollFlags::IN } else { PollFlags::OUT })
+        })
+        .collect();
+    let timeout = timeout.map(|t| Timespec { tv_sec: t.as_secs() as i64, tv_nsec: i64::from(t.subsec_nanos()) });
+    match rustix::event::poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect()),
+        Err(e) => Err(e.into()),
+    }
+}
