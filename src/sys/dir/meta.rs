@@ -23,12 +23,14 @@ pub enum Kind {
     Char,
     /// A block device.
     Block,
+    /// Anything else.
     Unknown,
 }
 
 /// A time as the kernel keeps it: seconds since 1970 and nanoseconds (timespec(3)).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Time {
+    /// Seconds since 1970.
     pub sec: i64,
     /// 0 to 999,999,999.
     pub nsec: u32,
@@ -37,14 +39,19 @@ pub struct Time {
 /// The fields of stat(3type) that are used here.
 #[derive(Debug, Clone, Copy)]
 pub struct Meta {
+    /// What it is.
     pub kind: Kind,
     /// Permission bits with setuid, setgid and sticky, without the type: at most 0o7777.
     pub mode: u32,
+    /// The owner.
     pub uid: u32,
+    /// Its group.
     pub gid: u32,
     /// Bytes, holes included.
     pub size: u64,
+    /// When the content changed last.
     pub mtime: Time,
+    /// How many names it has.
     pub nlink: u64,
     /// What tells two files apart on a running system: (`st_dev`, `st_ino`).
     pub inode: (u64, u64),
