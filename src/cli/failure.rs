@@ -1,9 +1,10 @@
 //! From an error to the message: the failed step, one cause, one remedy, and who can do it.
 
 use crate::{
-    EXIT_OURS,
+    EXIT_NOT_FOUND, EXIT_OURS,
     host::diagnose::{self, Advice, Switches, Who},
     launch::{Kind, LaunchError},
+    store::images,
     sys::code,
 };
 use std::{fmt, io, path::PathBuf};
@@ -13,6 +14,8 @@ use std::{fmt, io, path::PathBuf};
 pub struct Launch {
     pub error: LaunchError,
     pub store: PathBuf,
+    /// The word that was taken for a command, for it is no image's name.
+    pub word: Option<String>,
 }
 
 impl fmt::Display for Launch {
@@ -81,7 +84,29 @@ fn launch_advice(launch: &Launch) -> Option<Advice> {
         Kind::Overlay => diagnose::folder(&launch.store, *errno).or_else(|| overlay(*errno)),
         Kind::Become => become_advice(*errno),
         Kind::Other if *errno == code::ENOSPC => diagnose::folder(&launch.store, *errno),
-        Kind::Exec | Kind::PrivateMounts | Kind::Other => None,
+        Kind::Exec => Some(command(launch)),
+        Kind::PrivateMounts | Kind::Other => None,
+    }
+}
+
+fn command(launch: &Launch) -> Advice {
+    let advice = |cause: String, remedy: &str| Advice { cause, who: Who::You, remedy: remedy.into() };
+    if launch.error.status != EXIT_NOT_FOUND {
+        return advice(
+            "the kernel cannot execute it in this image".into(),
+            "name another program, or take an image that fits",
+        );
+    }
+    let nearest = launch.word.as_ref().map(|word| (word, images::nearest(&launch.store, word)));
+    match nearest {
+        Some((word, names)) if !names.is_empty() => advice(
+            format!("no image is called {word} either, so it was taken for a command"),
+            &format!("did you mean the image {}?", names.join(" or ")),
+        ),
+        _ => advice(
+            "a command comes from the image, not from this machine".into(),
+            "check the spelling, or take an image that has it (--image host: this machine's own programs)",
+        ),
     }
 }
 

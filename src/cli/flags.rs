@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 /// Flags and words. Names and meanings are docker's and podman's where they have one.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "little-container run [FLAGS] [IMAGE] [COMMAND [ARG…]]")]
 #[command(after_help = "\
 The first word is an image if it is the name of one (`images` lists them), looks like a reference (ubuntu:22.04), is well \
 known (alpine, debian, …), or is the path of a folder or an archive. Otherwise it is the command, in the default image.
@@ -75,6 +76,6 @@ pub struct Run {
     #[arg(long)]
     pub explain: bool,
     /// The image, then the command and its arguments
-    #[arg(value_name = "IMAGE] [COMMAND [ARG…", trailing_var_arg = true, allow_hyphen_values = false)]
+    #[arg(value_name = "WORD", trailing_var_arg = true)]
     pub words: Vec<OsString>,
 }

@@ -111,7 +111,10 @@ pub fn main() -> ExitCode {
         return ExitCode::from(EXIT_OURS);
     }
     crate::sys::process::set_umask(0o022);
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return misread(&e),
+    };
     say::set_level(if cli.global.quiet { Level::Error } else { cli.global.log_level });
     let running = matches!(cli.verb, Verb::Run(_));
     match dispatch(&cli.global, cli.verb) {
@@ -121,6 +124,21 @@ pub fn main() -> ExitCode {
             say::error(&text);
             ExitCode::from(if running { status } else { 1 })
         }
+    }
+}
+
+/// Help and version are answers; anything else is a mistake, and for `run` one of ours, not the command's.
+fn misread(e: &clap::Error) -> ExitCode {
+    let _ = e.print();
+    let running =
+        env::args_os().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-")).is_some_and(|w| w == "run");
+    match e.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if running => {
+            say::error("the command line cannot be understood; see above");
+            ExitCode::from(EXIT_OURS)
+        }
+        _ => ExitCode::from(2),
     }
 }
 

@@ -15,16 +15,12 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-use std::{
-    fs, io,
-    os::fd::AsFd,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, os::fd::AsFd, path::PathBuf};
 
 pub fn run(flags: Run, context: &Context) -> Result<u8> {
     let meant = words::understand(&flags, context)?;
     let (dry_run, explain) = (flags.dry_run, flags.explain);
-    let note = meant.note.clone();
+    let (note, guessed) = (meant.note.clone(), meant.guessed.clone());
     let spec = spec(flags, meant, context)?;
     let (runtime, fresh) = dirs::runtime()?;
     let facts = facts::gather(&spec, context, &runtime)?;
@@ -38,12 +34,13 @@ pub fn run(flags: Run, context: &Context) -> Result<u8> {
     if fresh {
         sweep::everything(&context.store, &runtime, &record.machine);
     }
-    launch(&spec, &plan, record, context, &runtime, explain)
+    let task = Task { plan: &plan, record, store: &context.store, runtime: &runtime, explain, reaper: spec.init };
+    launch(task, guessed)
 }
 
-fn launch(spec: &Spec, plan: &Plan, record: Record, context: &Context, runtime: &Path, explain: bool) -> Result<u8> {
-    let task = Task { plan, record, store: &context.store, runtime, explain, reaper: spec.init };
-    let outcome = launch::run(task).map_err(|e| failure::Launch { error: e, store: context.store.root().into() })?;
+fn launch(task: Task<'_>, word: Option<String>) -> Result<u8> {
+    let store = task.store.root().to_owned();
+    let outcome = launch::run(task).map_err(|error| failure::Launch { error, store, word })?;
     if let Some(said) = outcome.fuse_died {
         bail!(
             "fuse-overlayfs, which held the root file system, has died, so the container was ended\n  cause: {said}\n  \

@@ -22,6 +22,8 @@ pub const HOST: &str = "host";
 pub struct Meant {
     pub rootfs: Rootfs,
     pub command: Vec<Raw>,
+    /// The first word, where it was taken for a command in the default image.
+    pub guessed: Option<String>,
     /// What the user should know about how it was understood.
     pub note: Option<String>,
 }
@@ -33,23 +35,24 @@ pub struct Meant {
 pub fn understand(flags: &flags::Run, context: &Context) -> Result<Meant> {
     let raw = |words: &[OsString]| words.iter().cloned().map(Raw::from).collect::<Vec<_>>();
     if let Some(dir) = &flags.rootfs {
-        return Ok(Meant { rootfs: folder(dir)?, command: raw(&flags.words), note: None });
+        return Ok(Meant { rootfs: folder(dir)?, command: raw(&flags.words), guessed: None, note: None });
     }
     if let Some(name) = &flags.image {
-        return Ok(Meant { rootfs: by_name(name, context)?, command: raw(&flags.words), note: None });
+        return Ok(Meant { rootfs: by_name(name, context)?, command: raw(&flags.words), guessed: None, note: None });
     }
     let Some(first) = flags.words.first() else {
         let (rootfs, note) = default_image(context)?;
-        return Ok(Meant { rootfs, command: Vec::new(), note });
+        return Ok(Meant { rootfs, command: Vec::new(), guessed: None, note });
     };
     if let Some(rootfs) = as_image(first, context)? {
-        return Ok(Meant { rootfs, command: raw(&flags.words[1..]), note: None });
+        return Ok(Meant { rootfs, command: raw(&flags.words[1..]), guessed: None, note: None });
     }
     let (rootfs, mut note) = default_image(context)?;
     if note.is_none() && std::io::stderr().is_terminal() {
         note = Some(format!("running {} in the default image, {rootfs}", Raw::from(first.clone())));
     }
-    Ok(Meant { rootfs, command: raw(&flags.words), note })
+    let guessed = first.to_str().map(String::from);
+    Ok(Meant { rootfs, command: raw(&flags.words), guessed, note })
 }
 
 fn as_image(word: &OsStr, context: &Context) -> Result<Option<Rootfs>> {

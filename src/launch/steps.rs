@@ -203,10 +203,10 @@ impl<'a> Run<'a> {
         {
             containers::release_name(self.task.store, name, &record.id);
         }
-        let done = if record.remove || outcome.as_ref().is_err_and(|e| e.status == crate::EXIT_OURS) {
+        let done = if record.remove || outcome.is_err() {
             containers::remove(self.task.store, &record.id).is_ok()
         } else {
-            let code = outcome.as_ref().map_or_else(|e| e.status, |o| o.end.code());
+            let code = outcome.as_ref().map_or(crate::EXIT_OURS, |o| o.end.code());
             record.exit = Some(store::record::Exit { code, at: store::record::now() });
             record.write(&self.task.store.container(&record.id)).is_ok()
         };

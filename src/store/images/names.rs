@@ -32,7 +32,6 @@ pub const WELL_KNOWN: &[&str] = &[
     "mariadb",
     "memcached",
     "mongo",
-    "mysql",
     "nextcloud",
     "nginx",
     "node",
@@ -48,11 +47,9 @@ pub const WELL_KNOWN: &[&str] = &[
     "rockylinux",
     "rust",
     "sonarqube",
-    "swift",
     "tomcat",
     "traefik",
     "ubuntu",
-    "void",
     "wordpress",
 ];
 
@@ -114,10 +111,13 @@ pub fn looks_like_reference(word: &OsStr) -> bool {
 
 /// The names in the store that `name` may have been meant as, nearest first, at most three.
 pub fn nearest(root: &Path, name: &str) -> Vec<String> {
+    // The tag is the part that is rarely mistyped.
     let wanted = canonical(name);
+    let wanted = wanted.split_once([':', '@']).map_or(wanted, |(path, _)| path);
     let mut near: Vec<(usize, String)> = Vec::new();
     for image in super::list(root).into_iter().flatten() {
         let known = canonical(&image.name);
+        let known = known.split_once(':').map_or(known, |(path, _)| path);
         let distance = distance(wanted, known);
         // A third of the letters wrong, or `ubuntu` for `ubuntu:22.04`.
         let begins = known.split([':', '/']).any(|part| !part.is_empty() && part == wanted);
