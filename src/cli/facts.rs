@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::{
-    host::{self, diagnose, machine, overlay, resolv},
+    host::{self, diagnose, machine, mirror, overlay, resolv},
     image,
     plan::facts::{Ability, Dirs, Facts, Image, Source},
     spec::{Network, Raw, Rootfs, Spec, Storage, Volume},
@@ -71,8 +71,8 @@ fn image(spec: &Spec, context: &Context) -> Result<Image> {
     match &spec.rootfs {
         Rootfs::Host => machine::image(&context.store.root().join("host")),
         Rootfs::Dir(path) => {
-            // Only looked into where something may be wrong with it: a start should not search for programs.
-            Ok(Image { layers: vec![path.clone()], ..Image::default() })
+            let layers = mirror::layers(path.path(), cred::own_ids().0, &context.store.root().join("host/mirrors"))?;
+            Ok(Image { layers, ..Image::default() })
         }
         Rootfs::Image(name) => stored(name, context),
     }

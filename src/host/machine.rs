@@ -1,16 +1,16 @@
 //! The image `host`: the machine's own programs under a copy-on-write layer, with no download.
 //!
 //! Each of the machine's folders is an overlay of its own, since overlay does not look into mounts below a lower layer.
-//! Above the machine's folder lies one of ours with the same folders, to a depth of a few levels, and no files: the owner of
-//! the machine's folders has no id inside, and the kernel refuses to copy such a folder up (EOVERFLOW); ours it copies. So
-//! files can be made, replaced and removed there, while one of the machine's files cannot be changed in place.
+//! Above the machine's folder lies a mirror of it ([`super::mirror`]). So files can be made, replaced and removed there, while
+//! one of the machine's files cannot be changed in place.
 
+use super::mirror;
 use crate::plan::facts::{Image, Part};
 use anyhow::{Context, Result};
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink},
-    path::{Path, PathBuf},
+    os::unix::fs::{MetadataExt, symlink},
+    path::Path,
 };
 
 /// The machine's folders that are shown, where they are folders and not links, and how deep ours go.
@@ -53,7 +53,7 @@ pub fn image(folder: &Path) -> Result<Image> {
     let now = stamp_of_machine();
     if fs::read_to_string(&stamp).ok().as_deref() != Some(now.as_str()) {
         make(folder).with_context(|| format!("make the folders of the image host in {}", folder.display()))?;
-        write_stamp(&stamp, now.as_bytes()).with_context(|| format!("write {}", stamp.display()))?;
+        mirror::write_stamp(&stamp, now.as_bytes()).with_context(|| format!("write {}", stamp.display()))?;
     }
     let parts = PARTS.iter().map(|(name, _)| *name).filter(|name| is_folder(&Path::new("/").join(name)));
     let part = |name: &str| Part {
@@ -78,7 +78,7 @@ fn stamp_of_machine() -> String {
 fn make(folder: &Path) -> Result<()> {
     let root = folder.join("root");
     for (name, mode) in EMPTY {
-        make_folder(&root.join(name), *mode)?;
+        mirror::make_folder(&root.join(name), *mode)?;
     }
     for (name, depth) in PARTS {
         let machine = Path::new("/").join(name);
@@ -88,36 +88,9 @@ fn make(folder: &Path) -> Result<()> {
                 made => made?,
             }
         } else if is_folder(&machine) {
-            make_folder(&root.join(name), 0o755)?;
-            mirror(&machine, &folder.join("parts").join(name), *depth)?;
+            mirror::make_folder(&root.join(name), 0o755)?;
+            mirror::mirror(&machine, &folder.join("parts").join(name), *depth)?;
         }
     }
     Ok(())
-}
-
-fn make_folder(path: &PathBuf, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-/// The same folders again, without their files. What cannot be read is left out: nobody inside could either.
-fn mirror(from: &Path, to: &Path, depth: usize) -> io::Result<()> {
-    make_folder(&to.into(), 0o755)?;
-    let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
-    if depth == 0 {
-        return Ok(());
-    }
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) && fs::read_dir(entry.path()).is_ok() {
-            mirror(&entry.path(), &to.join(entry.file_name()), depth - 1)?;
-        }
-    }
-    Ok(())
-}
-
-/// Beside its place, then renamed: two first runs at once do not see half of it.
-fn write_stamp(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension(std::process::id().to_string());
-    fs::write(&draft, content)?;
-    fs::rename(draft, path)
 }

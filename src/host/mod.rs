@@ -5,6 +5,7 @@ pub mod config;
 pub mod diagnose;
 pub mod dirs;
 pub mod machine;
+pub mod mirror;
 pub mod overlay;
 pub mod resolv;
 pub mod subid;
