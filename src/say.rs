@@ -58,6 +58,23 @@ pub fn explain(side: &str, n: usize, of: usize, step: impl Display, why: &str) {
     line(&format!("{side:>7} {n:>2}/{of} {step}\n              {why}"));
 }
 
+/// The words for an error, without the number that says nothing to most people.
+pub fn words(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// An error and what lies under it, from the outside in, in one line.
+pub fn chain(e: &anyhow::Error) -> String {
+    let part = |e: &(dyn std::error::Error + 'static)| match e.downcast_ref::<std::io::Error>() {
+        Some(e) => words(e),
+        None => e.to_string(),
+    };
+    let mut parts: Vec<String> = e.chain().map(part).collect();
+    parts.dedup();
+    parts.join(": ")
+}
+
 /// In one write, so that lines of several processes do not mix; a closed stderr is nobody's loss.
 fn line(text: &str) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());

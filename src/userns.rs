@@ -5,6 +5,7 @@
 
 use crate::{
     plan::step::Mapper,
+    say,
     spec::ids::{Extent, IdMap},
     sys::{
         clone::{self, Child, End, namespace},
@@ -126,6 +127,33 @@ impl std::fmt::Display for MapError {
 
 impl std::error::Error for MapError {}
 
+/// The namespace itself could not be made.
+#[derive(Debug)]
+pub struct NoNamespace;
+
+impl std::fmt::Display for NoNamespace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cannot make a user namespace")
+    }
+}
+
+/// What went wrong in the child, as far as it can be told over a socket.
+#[derive(Debug)]
+pub struct Remote {
+    /// The errno at the bottom of it, or 0.
+    pub errno: i32,
+    /// The whole chain in words.
+    pub text: String,
+}
+
+impl std::fmt::Display for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Remote {}
+
 /// Runs `work` in a child with a user namespace (and a mount namespace) of its own; gives back the bytes it returned.
 ///
 /// For what a map of ids is needed for: unpacking an image, taking away files of mapped owners, trying out overlay.
@@ -136,7 +164,7 @@ pub fn inside(map: &IdMap, mapper: &Mapper, work: impl FnOnce() -> anyhow::Resul
     use anyhow::{Context, anyhow};
     let (ours, theirs) = socket::pair()?;
     let spaces = namespace::USER | namespace::MOUNT;
-    let Some(child) = clone::fork_into(spaces).context("cannot make a user namespace")? else {
+    let Some(child) = clone::fork_into(spaces).context(NoNamespace)? else {
         drop(ours);
         let status = in_child(&theirs, work);
         clone::exit_now(status);
@@ -148,7 +176,7 @@ pub fn inside(map: &IdMap, mapper: &Mapper, work: impl FnOnce() -> anyhow::Resul
     match answer? {
         Ok(bytes) if end == End::Status(0) => Ok(bytes),
         Ok(_) => Err(anyhow!("the helper process in the user namespace was killed")),
-        Err(text) => Err(anyhow!(text)),
+        Err(remote) => Err(remote.into()),
     }
 }
 
@@ -168,7 +196,12 @@ fn in_child(socket: &std::os::fd::OwnedFd, work: impl FnOnce() -> anyhow::Result
     }
     let (kind, bytes, status) = match work() {
         Ok(bytes) => (b'O', bytes, 0),
-        Err(e) => (b'E', format!("{e:#}").into_bytes(), 1),
+        Err(e) => {
+            let errno = e.chain().find_map(|e| e.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error);
+            let mut bytes = errno.unwrap_or(0).to_le_bytes().to_vec();
+            bytes.extend(say::chain(&e).into_bytes());
+            (b'E', bytes, 1)
+        }
     };
     for piece in bytes.chunks(32 * 1024).chain(std::iter::once(&b""[..])) {
         let mut message = vec![kind];
@@ -180,7 +213,7 @@ fn in_child(socket: &std::os::fd::OwnedFd, work: impl FnOnce() -> anyhow::Result
     status
 }
 
-fn converse(socket: &std::os::fd::OwnedFd) -> anyhow::Result<Result<Vec<u8>, String>> {
+fn converse(socket: &std::os::fd::OwnedFd) -> anyhow::Result<Result<Vec<u8>, Remote>> {
     socket::send(socket.as_fd(), b"G", None)?;
     let (mut good, mut bad) = (Vec::new(), None::<Vec<u8>>);
     let mut buffer = vec![0; 64 * 1024];
@@ -192,10 +225,13 @@ fn converse(socket: &std::os::fd::OwnedFd) -> anyhow::Result<Result<Vec<u8>, Str
             [_, piece @ ..] => bad.get_or_insert_default().extend(piece),
         }
     }
-    Ok(match bad {
-        Some(text) => Err(String::from_utf8_lossy(&text).into_owned()),
-        None => Ok(good),
-    })
+    let remote = |bytes: Vec<u8>| match bytes.split_first_chunk() {
+        Some((errno, text)) => {
+            Remote { errno: i32::from_le_bytes(*errno), text: String::from_utf8_lossy(text).into_owned() }
+        }
+        None => Remote { errno: 0, text: "the helper process failed".into() },
+    };
+    Ok(bad.map_or(Ok(good), |bytes| Err(remote(bytes))))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::{
         facts::{Ability, SubIds},
         ids::{self, Caller},
     },
+    say,
     spec::Userns,
     store::{Store, images},
     sys::{cred, mount, process},
@@ -132,12 +133,16 @@ fn namespaces() -> Check {
 
 fn ids() -> Check {
     match host::sub_ids(Userns::Auto) {
-        SubIds::None(cause) => {
+        SubIds::None(ref cause) => {
             let user = cred::user_name(cred::own_ids().0).unwrap_or_else(|| "USER".into());
-            let mend = if cause.contains("installed") {
-                "apt install uidmap".into()
-            } else {
-                format!("(administrator) usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}")
+            let mend = match cause {
+                c if c.contains("installed") => "(administrator) apt install uidmap".into(),
+                c if c.contains("setuid root") => {
+                    "(administrator) chmod u+s /usr/bin/newuidmap /usr/bin/newgidmap".into()
+                }
+                c if c.contains("nosuid") => "put newuidmap and newgidmap of package uidmap first in PATH".into(),
+                c if c.contains("no_new_privs") => "start it from a shell that has not set no_new_privs".into(),
+                _ => format!("(administrator) usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"),
             };
             check("ids", Verdict::Less, format!("only your own inside: {cause}"), Some(mend))
         }
@@ -151,7 +156,7 @@ fn ids() -> Check {
                 .and_then(|ids| userns::inside(&ids.map, &ids.mapper, || Ok(Vec::new())));
             match tried {
                 Ok(_) => check("ids", Verdict::Good, format!("{} subordinate ids, newuidmap works", total(uid)), None),
-                Err(e) => check("ids", Verdict::Less, format!("{e:#}"), Some("--userns single needs no helper".into())),
+                Err(e) => check("ids", Verdict::Less, say::chain(&e), Some("--userns single needs no helper".into())),
             }
         }
     }
@@ -180,7 +185,7 @@ fn disk(store: &Store) -> Check {
         return check(
             "store",
             Verdict::Bad,
-            format!("{found}: {}", advice.unwrap_or_else(|| diagnose::words(&e))),
+            format!("{found}: {}", advice.unwrap_or_else(|| say::words(&e))),
             elsewhere(),
         );
     }
@@ -201,13 +206,16 @@ fn storage(store: &Store) -> Check {
             check("copy-on-write", Verdict::Good, "the kernel's overlay; fuse-overlayfs, too", None)
         }
         (Ok(()), Ability::Fails(_)) => check("copy-on-write", Verdict::Good, "the kernel's overlay", None),
-        (Err(e), Ability::Works(_)) => {
-            check("copy-on-write", Verdict::Less, format!("fuse-overlayfs, not the kernel's overlay: {e:#}"), None)
-        }
+        (Err(e), Ability::Works(_)) => check(
+            "copy-on-write",
+            Verdict::Less,
+            format!("fuse-overlayfs, not the kernel's overlay: {}", say::chain(&e)),
+            None,
+        ),
         (Err(e), Ability::Fails(why)) => check(
             "copy-on-write",
             Verdict::Less,
-            format!("only by copying the image: {e:#}; {why}"),
+            format!("only by copying the image: {}; {why}", say::chain(&e)),
             Some("apt install fuse-overlayfs".into()),
         ),
     }

@@ -2,9 +2,10 @@
 
 use super::Context;
 use crate::{
-    host::{self, diagnose, machine, mirror, overlay, resolv},
+    host::{self, machine, mirror, overlay, resolv},
     image,
     plan::facts::{Ability, Dirs, Facts, Image, Source},
+    say,
     spec::{Network, Raw, Rootfs, Spec, Storage, Volume},
     store::{images, sweep},
     sys::{cred, mount, process, tty},
@@ -61,7 +62,7 @@ fn source(volume: &Volume) -> Result<Source> {
         } else {
             "give a path that you may read".into()
         };
-        anyhow::anyhow!("-v {}:{}: {}\n  cause: the source must be there: nothing is made on the machine to mount from\n  fix (you): {remedy}", volume.source, volume.target, diagnose::words(&e))
+        anyhow::anyhow!("-v {}:{}: {}\n  cause: the source must be there: nothing is made on the machine to mount from\n  fix (you): {remedy}", volume.source, volume.target, say::words(&e))
     })?;
     let folder = path.is_dir();
     Ok(Source { path: path.into(), folder })

@@ -4,8 +4,10 @@ use crate::{
     EXIT_NOT_FOUND, EXIT_OURS,
     host::diagnose::{self, Advice, Switches, Who},
     launch::{Kind, LaunchError},
+    say,
     store::images,
     sys::code,
+    userns::Remote,
 };
 use std::{fmt, io, path::PathBuf};
 
@@ -33,7 +35,8 @@ pub fn describe(e: &anyhow::Error) -> (String, u8) {
         return (format!("{launch}{advice}"), launch.error.status);
     }
     let text = chain(e);
-    let about_disk = e.chain().find_map(|e| e.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error);
+    let remote = e.downcast_ref::<Remote>().map(|remote| remote.errno);
+    let about_disk = e.chain().find_map(|e| e.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error).or(remote);
     let advice = match about_disk {
         Some(code) if !text.contains("fix (") => mentioned_path(&text).and_then(|path| diagnose::folder(&path, code)),
         _ => None,
@@ -47,7 +50,7 @@ fn chain(e: &anyhow::Error) -> String {
     let mut tails = Vec::new();
     for part in e.chain() {
         let text = match part.downcast_ref::<io::Error>() {
-            Some(e) => diagnose::words(e),
+            Some(e) => say::words(e),
             None => part.to_string(),
         };
         match text.split_once('\n') {
@@ -67,8 +70,9 @@ fn chain(e: &anyhow::Error) -> String {
     whole
 }
 
+/// The last path of the text: what was written to is named after what was read from.
 fn mentioned_path(text: &str) -> Option<PathBuf> {
-    let word = text.split_whitespace().find(|word| word.starts_with('/'))?;
+    let word = text.split_whitespace().rfind(|word| word.starts_with('/'))?;
     Some(word.trim_end_matches([':', ',', ';']).into())
 }
 

@@ -41,7 +41,7 @@ pub fn list(flags: &List, context: &Context) -> Result<u8> {
     for image in images::list(context.store.root()) {
         match image {
             Ok(image) => all.push(image),
-            Err(e) => crate::say::note(&format!("an image's record cannot be read: {e:#}")),
+            Err(e) => crate::say::note(&format!("an image's record cannot be read: {}", crate::say::chain(&e))),
         }
     }
     if flags.format == Format::Json {

@@ -76,7 +76,7 @@ pub fn from_source(name: &str, source: &OsStr, context: &Context) -> Result<Imag
     store::make_private_folder(&staging.join("root")).with_context(|| format!("make {}", staging.display()))?;
     let kind = if ids.map.is_range() { "range" } else { "single" };
     let made = unpack(input, &staging, &ids).inspect_err(|_| drop(image_verbs::remove_layer(&staging, kind)));
-    let made = made.with_context(|| format!("import {}", Path::new(source).display()))?;
+    let made = made.with_context(|| format!("import {} into {}", Path::new(source).display(), root.display()))?;
     let image = keep(name, source, made, &staging, kind, root)?;
     Ok(image)
 }

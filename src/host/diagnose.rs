@@ -1,7 +1,7 @@
 //! From an errno to a cause: what on this machine explains the failure, what mends it, and who can do it.
 
 use crate::sys::{code, mount};
-use std::{fmt, fs, io, path::Path};
+use std::{fmt, fs, path::Path};
 
 /// One cause and one remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,12 +193,6 @@ pub fn folder(path: &Path, e: i32) -> Option<Advice> {
 const SPACE: &str = "`little-container images` and `ps -a` show what can be removed; or move the store to another file system with \
                      --store DIR or LITTLE_CONTAINER_STORE";
 const MOVE: &str = "choose another store with --store DIR or LITTLE_CONTAINER_STORE";
-
-/// The words for an error, without the number that says nothing to most people.
-pub fn words(e: &io::Error) -> String {
-    let text = e.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
 
 #[cfg(test)]
 mod tests {

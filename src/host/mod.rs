@@ -12,6 +12,7 @@ pub mod subid;
 
 use crate::{
     plan::facts::{Ability, SubIds},
+    say,
     spec::{Raw, Userns},
     sys::{cred, helper},
 };
@@ -35,7 +36,7 @@ pub fn fuse() -> Ability {
     };
     match fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
         Ok(_) => Ability::Works(program.into()),
-        Err(e) => Ability::Fails(format!("/dev/fuse cannot be opened: {}", diagnose::words(&e))),
+        Err(e) => Ability::Fails(format!("/dev/fuse cannot be opened: {}", say::words(&e))),
     }
 }
 

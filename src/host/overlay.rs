@@ -6,6 +6,7 @@
 
 use crate::{
     plan::{facts::Ability, step::Mapper},
+    say,
     spec::{
         Raw,
         ids::{IdMap, own_as_root},
@@ -37,6 +38,8 @@ pub fn ability(folder: &Path, runtime: &Path) -> Ability {
         _ => {}
     }
     match probe(folder) {
+        // Nothing was learned about overlay: the launch is going to say what is wrong with the namespaces.
+        Err(e) if e.downcast_ref::<userns::NoNamespace>().is_some() => Ability::Works(Raw::default()),
         Ok(()) => {
             let _ = fs::write(memory, "works");
             Ability::Works(Raw::default())
@@ -53,8 +56,8 @@ pub fn ability(folder: &Path, runtime: &Path) -> Ability {
 }
 
 fn is_about_space(e: &anyhow::Error) -> bool {
-    let text = format!("{e:#}");
-    ["No space left", "quota", "Read-only", "user namespace"].iter().any(|t| text.contains(t))
+    let text = say::chain(e);
+    ["No space left", "quota", "Read-only"].iter().any(|t| text.contains(t))
 }
 
 /// One line: the network file system by its name, else the step that failed.
@@ -62,7 +65,7 @@ fn explain(folder: &Path, e: &anyhow::Error) -> String {
     let kind = mount::file_system(folder).map(|fs| fs.kind).unwrap_or(0);
     match magic::NETWORK.iter().find(|(number, _)| *number == kind) {
         Some((_, name)) => format!("{} is on {name}, on which it cannot write", folder.display()),
-        None => format!("{e:#}"),
+        None => say::chain(e),
     }
 }
 

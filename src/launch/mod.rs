@@ -89,7 +89,9 @@ impl fmt::Display for LaunchError {
         match (self.kind == Kind::Exec, self.detail.as_str(), self.errno) {
             (true, detail, _) if !detail.is_empty() => f.write_str(detail),
             (_, "", code) => write!(f, "step {n} of {of}: {}: {}", self.step, text_of(code)),
-            (_, detail, 0) => write!(f, "step {n} of {of}: {}: {detail}", self.step),
+            (_, detail, code) if code == 0 || detail.contains(&text_of(code)) => {
+                write!(f, "step {n} of {of}: {}: {detail}", self.step)
+            }
             (_, detail, code) => write!(f, "step {n} of {of}: {}: {detail} ({})", self.step, text_of(code)),
         }
     }
@@ -99,8 +101,7 @@ impl std::error::Error for LaunchError {}
 
 /// The C library's words for an errno, without its number.
 fn text_of(code: i32) -> String {
-    let text = errno(code).to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
+    crate::say::words(&errno(code))
 }
 
 /// The signals that are passed on to the command, and those that are our own business.

@@ -4,6 +4,7 @@ use super::{HostStep, Kind, LaunchError, Outcome, Task, guard::Guard, other, ter
 use crate::{
     image, init,
     plan::step::{Namespace, Overlay},
+    say,
     store::{self, containers, record::Process, sweep},
     sync::{self, Launcher},
     sys::{
@@ -94,7 +95,7 @@ impl<'a> Run<'a> {
                 made.map_err(|e| LaunchError { kind: Kind::Folder(path.path().into()), ..plain(e) })
             }
             HostStep::ClaimName { name } => containers::claim_name(self.task.store, name, &self.task.record.id)
-                .map_err(|e| LaunchError { detail: format!("{e:#}"), ..plain(io::Error::from_raw_os_error(0)) }),
+                .map_err(|e| LaunchError { detail: say::chain(&e), ..plain(io::Error::from_raw_os_error(0)) }),
             HostStep::Copy { layers, to } => {
                 let record = &self.task.record;
                 let owners = if record.map.is_range() { image::Owners::Mapped } else { image::Owners::Single };
@@ -107,7 +108,8 @@ impl<'a> Run<'a> {
                 });
                 copied.map(drop).map_err(|e| {
                     let kind = Kind::Folder(to.path().into());
-                    LaunchError { kind, detail: format!("{e:#}"), ..other("", &io::Error::from_raw_os_error(0)) }
+                    let errno = e.downcast_ref::<userns::Remote>().map_or(0, |remote| remote.errno);
+                    LaunchError { kind, detail: say::chain(&e), ..other("", &io::Error::from_raw_os_error(errno)) }
                 })
             }
             HostStep::Fuse { program, overlay, squash } => {

@@ -1,7 +1,7 @@
 //! Containers of the store: found by name, id or the beginning of an id; taken away with everything they wrote.
 
 use super::{Store, record::Record};
-use crate::{sys::dir, userns};
+use crate::{say, sys::dir, userns};
 use anyhow::{Context, Result, bail};
 use std::{
     ffi::OsStr,
@@ -31,7 +31,7 @@ pub fn list(store: &Store) -> Result<Vec<Listed>> {
     let entries = fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
     let ids = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
     let mut all: Vec<Listed> =
-        ids.map(|id| Record::read(&store.container(&id)).map_err(|e| Broken { id, why: format!("{e:#}") })).collect();
+        ids.map(|id| Record::read(&store.container(&id)).map_err(|e| Broken { id, why: say::chain(&e) })).collect();
     all.sort_by(|a, b| created(b).cmp(created(a)));
     Ok(all)
 }
