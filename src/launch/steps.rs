@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
                 let owners = if record.map.is_range() { image::Owners::Mapped } else { image::Owners::Single };
                 let copied = userns::inside(&record.map, &record.mapper, || {
                     let to = fs::File::open(to.path())?;
-                    for layer in layers.iter().rev() {
+                    for layer in layers {
                         image::clone_tree(fs::File::open(layer.path())?.as_fd(), to.as_fd(), &owners)?;
                     }
                     Ok(Vec::new())

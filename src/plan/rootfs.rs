@@ -101,7 +101,10 @@ impl Root {
                     .map(|overlay| HostStep::Fuse { program: program.clone(), overlay, squash })
                     .collect()
             }
-            Driver::Copy => vec![HostStep::Copy { layers: facts.image.layers.clone(), to: at(facts, "root") }],
+            Driver::Copy => {
+                let layers = facts.image.layers.iter().rev().cloned().collect();
+                vec![HostStep::Copy { layers, to: at(facts, "root") }]
+            }
         }
     }
 
