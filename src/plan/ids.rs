@@ -87,11 +87,15 @@ fn ranges<'a>(facts: &Caller<'a>) -> (&'a [Range], &'a [Range], Mapper) {
 fn range(facts: &Caller<'_>) -> Ids {
     let (uid, gid, mapper) = ranges(facts);
     let count: u64 = uid.iter().map(|r| u64::from(r.count)).sum();
+    let whose = match facts.ids {
+        SubIds::Privileged { .. } => "that root may hand on",
+        _ => "of your subordinate ids",
+    };
     Ids {
         map: IdMap { uid: own_as_root(facts.uid, uid), gid: own_as_root(facts.gid, gid) },
         mapper,
         default_user: root_user(),
-        choice: format!("ids: root inside is you (uid {}), and {count} more of your subordinate ids", facts.uid),
+        choice: format!("ids: root inside is you (uid {}), and {count} more {whose}", facts.uid),
         note: None,
     }
 }
@@ -99,11 +103,15 @@ fn range(facts: &Caller<'_>) -> Ids {
 fn keep(facts: &Caller<'_>) -> Ids {
     let (uid, gid, mapper) = ranges(facts);
     let (uid, gid) = (own_as_itself(facts.uid, uid), own_as_itself(facts.gid, gid));
+    let others = match facts.ids {
+        SubIds::None(cause) => format!("; no other id exists: {cause}"),
+        _ => String::new(),
+    };
     Ids {
         map: IdMap { uid, gid },
         mapper,
         default_user: User { user: Id::Number(facts.uid), group: Some(Id::Number(facts.gid)) },
-        choice: format!("ids: you keep uid {} and gid {} inside (--userns keep-id)", facts.uid, facts.gid),
+        choice: format!("ids: you keep uid {} and gid {} inside (--userns keep-id){others}", facts.uid, facts.gid),
         note: None,
     }
 }
