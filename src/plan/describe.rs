@@ -84,7 +84,7 @@ impl HostStep {
             }
             HostStep::MakeFolder { .. } => "the container's own changes go here, never into the image",
             HostStep::ClaimName { .. } => "other commands find the container by it",
-            HostStep::Copy { .. } => "neither overlay works here, so that the container gets a copy of the image",
+            HostStep::Copy { .. } => "the container writes to a copy of its own, never into the image",
             HostStep::AwaitMaps => "no file can be made inside before its owner has an id",
             HostStep::Fuse { .. } => "it lays the container's changes over the image; it dies with the launcher",
             HostStep::Go => "everything it needs from outside is there",
