@@ -28,6 +28,10 @@ pub struct Launcher(OwnedFd);
 #[derive(Debug)]
 pub struct Init(OwnedFd);
 
+/// The warning at which the launcher of a debug build kills itself, for the crash tests.
+#[cfg(debug_assertions)]
+pub const CRASH: &str = "\u{1}crash";
+
 /// What the launcher may hear.
 #[derive(Debug)]
 pub enum Heard {

@@ -82,7 +82,7 @@ pub fn run(steps: &[InitStep], channel: Init, explain: bool) -> ! {
 
 impl Inside {
     fn tell(&self, n: usize, step: &InitStep, of: usize) {
-        crash_point(n);
+        crash_point(&self.channel, n);
         if self.explain {
             crate::say::explain("inside", n + 1, of, step, step.why());
         }
@@ -97,11 +97,16 @@ impl Inside {
     }
 }
 
-/// For the crash tests of a debug build: kills the launcher before inner step N, so that every moment can be tried.
+/// For the crash tests of a debug build: has the launcher killed before inner step N, so that every moment can be tried. No
+/// process of a PID namespace can signal one outside it, so that the launcher does it when it is told.
 #[cfg(debug_assertions)]
-fn crash_point(n: usize) {
-    crate::launch::crash_point("init", n);
+fn crash_point(channel: &Init, n: usize) {
+    if std::env::var("LITTLE_CONTAINER_TEST_CRASH").is_ok_and(|wanted| wanted == format!("init:{n}")) {
+        let _ = channel.warn(crate::sync::CRASH);
+        // We are killed with it.
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
 }
 
 #[cfg(not(debug_assertions))]
-fn crash_point(_: usize) {}
+fn crash_point(_: &Init, _: usize) {}

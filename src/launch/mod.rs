@@ -129,18 +129,19 @@ pub fn run(task: Task<'_>) -> Result<Outcome, LaunchError> {
     outcome
 }
 
-/// For the crash tests of a debug build: ends the launcher by SIGKILL before step N of its own (`host`) or of the first
-/// process's (`init`) list, as `LITTLE_CONTAINER_TEST_CRASH=host:N` says.
+/// For the crash tests of a debug build: ends the launcher by SIGKILL before step N of its own list (`host`), as
+/// `LITTLE_CONTAINER_TEST_CRASH=host:N` says; `init:N` comes by the channel.
 #[cfg(debug_assertions)]
-pub(crate) fn crash_point(side: &str, n: usize) {
-    let Ok(wanted) = std::env::var("LITTLE_CONTAINER_TEST_CRASH") else { return };
-    if wanted != format!("{side}:{n}") {
-        return;
+fn crash_point(n: usize) {
+    if std::env::var("LITTLE_CONTAINER_TEST_CRASH").is_ok_and(|wanted| wanted == format!("host:{n}")) {
+        crash();
     }
-    if let Some(pid) = std::env::var("LITTLE_CONTAINER_TEST_LAUNCHER").ok().and_then(|p| p.parse::<i32>().ok())
-        && let Ok(pidfd) = crate::sys::clone::open(pid)
-    {
-        use std::os::fd::AsFd;
+}
+
+#[cfg(debug_assertions)]
+fn crash() {
+    use std::os::fd::AsFd;
+    if let Ok(pidfd) = crate::sys::clone::open(std::process::id() as i32) {
         let _ = crate::sys::clone::signal(pidfd.as_fd(), number::SIGKILL);
     }
 }

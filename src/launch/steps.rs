@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
         let of = plan.host.len() + plan.init.len();
         for (n, step) in plan.host.iter().enumerate() {
             #[cfg(debug_assertions)]
-            super::crash_point("host", n);
+            super::crash_point(n);
             if self.task.explain {
                 crate::say::explain("outside", n + 1, plan.host.len(), step, step.why());
             }

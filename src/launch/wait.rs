@@ -139,6 +139,8 @@ impl Run<'_> {
 
     fn hear(&mut self, seen: &mut Seen) -> io::Result<()> {
         match self.channel.hear()? {
+            #[cfg(debug_assertions)]
+            Heard::Warn(text) if text == crate::sync::CRASH => super::crash(),
             Heard::Warn(text) => crate::say::note(&text),
             Heard::Terminal(master) => {
                 let terminal = OwnTerminal::new(master)?;
