@@ -4,11 +4,15 @@ use super::Context;
 use crate::{
     host::{self, machine, mirror, overlay, resolv},
     image,
-    plan::facts::{Ability, Dirs, Facts, Image, Source},
+    plan::{
+        facts::{Ability, Dirs, Facts, Image, Source, SubIds},
+        ids::{self, Caller, Ids},
+    },
     say,
-    spec::{Network, Raw, Rootfs, Spec, Storage, Volume},
+    spec::{Network, Raw, Rootfs, Spec, Storage, Userns, Volume},
     store::{images, sweep},
     sys::{cred, mount, process, tty},
+    userns,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -16,6 +20,21 @@ use std::{
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
+
+/// The ids for work on images: a range where one can really be mapped, else the single id, with the note that says why.
+pub fn usable_ids() -> Result<Ids> {
+    let (uid, gid) = cred::own_ids();
+    let known = host::sub_ids(Userns::Auto);
+    let ids = ids::choose(Userns::Auto, &Caller { uid, gid, ids: &known })?;
+    match userns::inside(&ids.map, &ids.mapper, || Ok(Vec::new())) {
+        Err(e) if ids.map.is_range() && e.downcast_ref::<userns::MapError>().is_some() => {
+            let none = SubIds::None(say::chain(&e));
+            ids::choose(Userns::Auto, &Caller { uid, gid, ids: &none })
+        }
+        // Without any namespace an image can still be unpacked, by a single id.
+        _ => Ok(ids),
+    }
+}
 
 /// Reads no more than this spec needs.
 pub fn gather(spec: &Spec, context: &Context, runtime: &Path) -> Result<Facts> {

@@ -44,6 +44,16 @@ pub fn describe(e: &anyhow::Error) -> (String, u8) {
     (format!("{text}{}", advice.map(|a| format!("\n{a}")).unwrap_or_default()), EXIT_OURS)
 }
 
+/// Whether the ids could not be mapped.
+pub fn is_unmappable(e: &anyhow::Error) -> bool {
+    e.downcast_ref::<Launch>().is_some_and(|launch| launch.error.kind == Kind::MapIds)
+}
+
+/// What a failed step said, without the step.
+pub fn last_words(e: &anyhow::Error) -> String {
+    e.downcast_ref::<Launch>().map_or_else(|| say::chain(e), |launch| launch.error.detail.clone())
+}
+
 /// The contexts from the outside in; lines of cause and remedy, which only the outermost may have, go last.
 fn chain(e: &anyhow::Error) -> String {
     let mut heads = Vec::new();

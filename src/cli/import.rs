@@ -2,17 +2,15 @@
 
 use super::{Context, images as image_verbs, table};
 use crate::{
-    host::{self, config},
+    host::config,
     image::{self, Owners, Source, Unpacked},
-    plan::ids::{self, Caller, Ids},
+    plan::ids::Ids,
     say,
-    spec::Userns,
     store::{
         self,
         images::{self, Image},
         record::start_time,
     },
-    sys::cred,
     userns,
 };
 use anyhow::{Context as _, Result};
@@ -68,8 +66,8 @@ pub fn from_source(name: &str, source: &OsStr, context: &Context) -> Result<Imag
         anyhow::bail!("the name host stands for this machine's own programs\n  fix (you): choose another name");
     }
     let input = image::open(source).with_context(|| format!("import {}", Path::new(source).display()))?;
-    let (uid, gid) = cred::own_ids();
-    let ids = ids::choose(Userns::Auto, &Caller { uid, gid, ids: &host::sub_ids(Userns::Auto) })?;
+    let ids = super::facts::usable_ids()?;
+    ids.note.iter().for_each(|note| say::note(note));
     let root = context.store.root();
     sweep_staging(root);
     let staging = images::staging(root);

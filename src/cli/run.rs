@@ -6,7 +6,7 @@ use crate::{
     launch::{self, Task},
     plan::{self, HostStep, InitStep, Plan, step::Mapper},
     say,
-    spec::{Network, Raw, Spec, Storage, Tmpfs, Volume, check_name, env},
+    spec::{Network, Raw, Spec, Storage, Tmpfs, Userns, Volume, check_name, env},
     store::{
         record::{self, Process, Record},
         sweep,
@@ -19,23 +19,43 @@ use std::{fs, io, os::fd::AsFd, path::PathBuf};
 
 pub fn run(flags: Run, context: &Context) -> Result<u8> {
     let meant = words::understand(&flags, context)?;
-    let (dry_run, explain) = (flags.dry_run, flags.explain);
-    let (note, guessed) = (meant.note.clone(), meant.guessed.clone());
-    let spec = spec(flags, meant, context)?;
+    let how = How { dry_run: flags.dry_run, explain: flags.explain, word: meant.guessed.clone() };
+    meant.note.iter().for_each(|text| say::note(text));
+    let mut spec = spec(flags, meant, context)?;
+    match attempt(&spec, &how, context) {
+        // The helpers are there and promise a range, and then refuse: an outer sandbox, a range of somebody else.
+        Err(e) if spec.userns == Userns::Auto && failure::is_unmappable(&e) => {
+            say::note(&format!("no range of ids ({}): only your own exists inside", failure::last_words(&e)));
+            spec.userns = Userns::Single;
+            attempt(&spec, &how, context)
+        }
+        other => other,
+    }
+}
+
+/// What of the command line is not about the container.
+struct How {
+    dry_run: bool,
+    explain: bool,
+    word: Option<String>,
+}
+
+fn attempt(spec: &Spec, how: &How, context: &Context) -> Result<u8> {
     let (runtime, fresh) = dirs::runtime()?;
-    let facts = facts::gather(&spec, context, &runtime)?;
-    let plan = plan::plan(&spec, &facts)?;
-    note.iter().chain(&plan.notes).for_each(|text| say::note(text));
-    if dry_run {
+    let facts = facts::gather(spec, context, &runtime)?;
+    let plan = plan::plan(spec, &facts)?;
+    plan.notes.iter().for_each(|text| say::note(text));
+    if how.dry_run {
         return table::print(&printed(&plan));
     }
-    plan.choices.iter().for_each(|choice| if explain { say::choice(choice) } else { say::info(choice) });
-    let record = record(&spec, &facts, &plan)?;
+    plan.choices.iter().for_each(|choice| if how.explain { say::choice(choice) } else { say::info(choice) });
+    let record = record(spec, &facts, &plan)?;
     if fresh {
         sweep::everything(&context.store, &runtime, &record.machine);
     }
-    let task = Task { plan: &plan, record, store: &context.store, runtime: &runtime, explain, reaper: spec.init };
-    launch(task, guessed)
+    let store = &context.store;
+    let task = Task { plan: &plan, record, store, runtime: &runtime, explain: how.explain, reaper: spec.init };
+    launch(task, how.word.clone())
 }
 
 fn launch(task: Task<'_>, word: Option<String>) -> Result<u8> {
