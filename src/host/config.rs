@@ -37,7 +37,10 @@ pub fn read() -> Result<Config> {
 }
 
 fn parse(text: &str) -> Result<Config> {
-    Ok(toml::from_str(text)?)
+    toml::from_str(text).map_err(|e| {
+        let before = e.span().and_then(|at| text.get(..at.start)).unwrap_or_default();
+        anyhow::anyhow!("line {}: {}", before.matches('\n').count() + 1, e.message())
+    })
 }
 
 /// Writes `default_image` into the file, keeping everything else as it is.
@@ -83,7 +86,8 @@ mod tests {
         assert_eq!(config.default_image.as_deref(), Some("ubuntu"));
         assert_eq!((config.storage, config.network), (Some(Storage::Copy), Some(Network::None)));
         assert!(parse("defualt_image = \"x\"").is_err());
-        assert!(parse("storage = \"zfs\"").is_err());
+        let wrong = parse("# mine\nstorage = \"zfs\"\n").unwrap_err().to_string();
+        assert!(wrong.starts_with("line 2: unknown variant") && !wrong.contains('\n'), "{wrong}");
     }
 
     #[test]
