@@ -93,7 +93,7 @@ impl Tmpfs {
                 }
                 _ => {
                     return Err(format!(
-                        "option {option:?} is unknown; there are size=, mode=, nr_inodes=, ro and exec"
+                        "option {option:?} is none of size=N[k|m|g|%], mode=OCTAL, nr_inodes=N, ro and exec"
                     ));
                 }
             }
