@@ -119,7 +119,7 @@ fn group_lines(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
 }
 
 fn unknown(detail: String) -> Failure {
-    Failure { errno: code::ENOENT, status: crate::EXIT_OURS, detail }
+    Failure { errno: 0, status: crate::EXIT_OURS, detail }
 }
 
 #[cfg(test)]
