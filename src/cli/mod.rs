@@ -44,13 +44,13 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 struct Global {
     /// Where images and containers are kept
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, display_order = 100)]
     store: Option<PathBuf>,
     /// How much is said on stderr
-    #[arg(long, value_name = "LEVEL", global = true, default_value = "warn")]
+    #[arg(long, value_name = "LEVEL", global = true, display_order = 101, default_value = "warn")]
     log_level: Level,
     /// Say only why something failed; lists print ids or names only
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 102)]
     quiet: bool,
 }
 
