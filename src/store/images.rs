@@ -89,7 +89,8 @@ pub fn list(root: &Path) -> Vec<Result<Image>> {
         }
     }
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    paths.sort();
+    // Without the ending: `small` before `small:2`.
+    paths.sort_by_key(|path| path.with_extension(""));
     images.extend(paths.iter().filter_map(|path| read(path).transpose()));
     images
 }
