@@ -25,7 +25,8 @@ struct Inside {
     /// The way to the launcher.
     channel: Init,
     /// Whether each step is told on stderr before it is done.
-    explain: bool,
+    /// How many steps come before ours, where they are to be told.
+    explain: Option<usize>,
     /// The new root and the old one, from [`InitStep::EnterRoot`] on.
     roots: Option<Roots>,
     /// /dev, from the mount of it on.
@@ -59,7 +60,9 @@ impl Failure {
 }
 
 /// Waits for the launcher's word, walks the steps, becomes the command.
-pub fn run(steps: &[InitStep], channel: Init, explain: bool) -> ! {
+///
+/// `explain`: how many steps of the launcher come before these, where each is to be told.
+pub fn run(steps: &[InitStep], channel: Init, explain: Option<usize>) -> ! {
     // Before anything else: were the launcher killed from here on, so are we.
     if process::die_with_parent().is_err() || process::new_session().is_err() || !channel.await_go().unwrap_or(false) {
         clone::exit_now(crate::EXIT_OURS);
@@ -83,8 +86,8 @@ pub fn run(steps: &[InitStep], channel: Init, explain: bool) -> ! {
 impl Inside {
     fn tell(&self, n: usize, step: &InitStep, of: usize) {
         crash_point(&self.channel, n);
-        if self.explain {
-            crate::say::explain("inside", n + 1, of, step, step.why());
+        if let Some(before) = self.explain {
+            crate::say::explain("inside", before + n + 1, before + of, step, step.why());
         }
     }
 

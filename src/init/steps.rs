@@ -213,7 +213,7 @@ impl Inside {
         };
         process::change_dir_fd(place.as_fd())?;
         match mount::mount_new("cgroup2", Path::new("."), Attributes { read_only: true, ..NOTHING }, b"") {
-            Err(e) if self.explain => {
+            Err(e) if self.explain.is_some() => {
                 eprintln!("          not done: {e}");
                 Ok(())
             }

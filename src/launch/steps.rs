@@ -72,7 +72,7 @@ impl<'a> Run<'a> {
             #[cfg(debug_assertions)]
             super::crash_point(n);
             if self.task.explain {
-                crate::say::explain("outside", n + 1, plan.host.len(), step, step.why());
+                crate::say::explain("outside", n + 1, of, step, step.why());
             }
             self.apply(step).map_err(|e| LaunchError { step: step.to_string(), place: (n + 1, of), ..e })?;
         }
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
                     Some(channel) => {
                         // The launcher's end must die with the launcher alone.
                         process::close_all_but(&[channel.as_fd()]);
-                        init::run(&self.task.plan.init, channel, self.task.explain)
+                        init::run(&self.task.plan.init, channel, self.task.explain.then_some(self.task.plan.host.len()))
                     }
                     None => clone::exit_now(crate::EXIT_OURS),
                 }
