@@ -58,6 +58,11 @@ pub fn explain(side: &str, n: usize, of: usize, step: impl Display, why: &str) {
     line(&format!("{side:>7} {n:>2}/{of} {step}\n              {why}"));
 }
 
+/// Below a step that was told: it could not be done, and nothing depends on it (`--explain`).
+pub fn not_done(e: &std::io::Error) {
+    line(&format!("              not done: {}", words(e)));
+}
+
 /// The words for an error, without the number that says nothing to most people.
 pub fn words(e: &std::io::Error) -> String {
     let text = e.to_string();

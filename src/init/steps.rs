@@ -214,7 +214,7 @@ impl Inside {
         process::change_dir_fd(place.as_fd())?;
         match mount::mount_new("cgroup2", Path::new("."), Attributes { read_only: true, ..NOTHING }, b"") {
             Err(e) if self.explain.is_some() => {
-                eprintln!("          not done: {e}");
+                crate::say::not_done(&e);
                 Ok(())
             }
             _ => Ok(()),
