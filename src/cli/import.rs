@@ -65,7 +65,7 @@ pub fn from_source(name: &str, source: &OsStr, context: &Context) -> Result<Imag
     if name == super::words::HOST {
         anyhow::bail!("the name host stands for this machine's own programs\n  fix (you): choose another name");
     }
-    let input = image::open(source).with_context(|| format!("import {}", Path::new(source).display()))?;
+    let input = image::open(source).context("import")?;
     let ids = super::facts::usable_ids()?;
     ids.note.iter().for_each(|note| say::note(note));
     let root = context.store.root();
