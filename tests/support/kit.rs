@@ -176,3 +176,82 @@ pub fn assert_advice(out: &Outcome, status: i32, parts: &[&str]) {
     assert_error(out, status, parts);
     assert!(out.stderr.contains("\n  fix ("), "{}", out.stderr);
 }
+
+/// A tar archive, member by member.
+pub struct Archive(tar::Builder<Vec<u8>>);
+
+impl Archive {
+    pub fn new() -> Archive {
+        Archive(tar::Builder::new(Vec::new()))
+    }
+
+    fn add(&mut self, name: &str, kind: tar::EntryType, mode: u32, ids: (u32, u32), content: &[u8]) -> &mut Archive {
+        self.raw(name.as_bytes(), kind, mode, ids, content, "", (0, 0))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of a header")]
+    fn raw(
+        &mut self,
+        name: &[u8],
+        kind: tar::EntryType,
+        mode: u32,
+        ids: (u32, u32),
+        content: &[u8],
+        link: &str,
+        device: (u32, u32),
+    ) -> &mut Archive {
+        let mut header = tar::Header::new_ustar();
+        // Not by set_path, which refuses what a hostile archive has.
+        header.as_old_mut().name[..name.len().min(100)].copy_from_slice(&name[..name.len().min(100)]);
+        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(ids.0.into());
+        header.set_gid(ids.1.into());
+        header.set_mtime(1_000_000_000);
+        header.set_size(content.len() as u64);
+        header.set_device_major(device.0).unwrap();
+        header.set_device_minor(device.1).unwrap();
+        header.set_cksum();
+        self.0.append(&header, content).unwrap();
+        self
+    }
+
+    /// busybox and its names.
+    pub fn programs(&mut self, root: &Path) -> &mut Archive {
+        self.folder("bin", 0o755, (0, 0));
+        self.file("bin/busybox", &fs::read(root.join("bin/busybox")).unwrap(), 0o755, (0, 0));
+        for name in ["sh", "cat", "stat", "sort", "readlink", "od", "ls"] {
+            self.link(&format!("bin/{name}"), "busybox");
+        }
+        self
+    }
+
+    pub fn file(&mut self, name: &str, content: &[u8], mode: u32, ids: (u32, u32)) -> &mut Archive {
+        self.add(name, tar::EntryType::Regular, mode, ids, content)
+    }
+
+    pub fn folder(&mut self, name: &str, mode: u32, ids: (u32, u32)) -> &mut Archive {
+        self.add(name, tar::EntryType::Directory, mode, ids, b"")
+    }
+
+    pub fn fifo(&mut self, name: &str) -> &mut Archive {
+        self.add(name, tar::EntryType::Fifo, 0o644, (0, 0), b"")
+    }
+
+    pub fn link(&mut self, name: &str, to: &str) -> &mut Archive {
+        self.raw(name.as_bytes(), tar::EntryType::Symlink, 0o777, (0, 0), b"", to, (0, 0))
+    }
+
+    pub fn hard_link(&mut self, name: &str, to: &str) -> &mut Archive {
+        self.raw(name.as_bytes(), tar::EntryType::Link, 0o644, (0, 0), b"", to, (0, 0))
+    }
+
+    pub fn device(&mut self, name: &str, number: (u32, u32)) -> &mut Archive {
+        self.raw(name.as_bytes(), tar::EntryType::Char, 0o666, (0, 0), b"", "", number)
+    }
+
+    pub fn bytes(&mut self) -> Vec<u8> {
+        std::mem::replace(&mut self.0, tar::Builder::new(Vec::new())).into_inner().unwrap()
+    }
+}
