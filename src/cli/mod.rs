@@ -130,16 +130,27 @@ pub fn main() -> ExitCode {
 /// Help and version are answers; anything else is a mistake, and for `run` one of ours, not the command's.
 fn misread(e: &clap::Error) -> ExitCode {
     let _ = e.print();
-    let running =
-        env::args_os().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-")).is_some_and(|w| w == "run");
     match e.exit_code() {
         0 => ExitCode::SUCCESS,
-        _ if running => {
+        _ if verb().is_some_and(|verb| verb == "run") => {
             say::error("the command line cannot be understood; see above");
             ExitCode::from(EXIT_OURS)
         }
         _ => ExitCode::from(2),
     }
+}
+
+/// The first word that is neither a flag nor the value of one.
+fn verb() -> Option<OsString> {
+    let mut words = env::args_os().skip(1);
+    while let Some(word) = words.next() {
+        if word == "--store" || word == "--log-level" {
+            words.next();
+        } else if !word.as_encoded_bytes().starts_with(b"-") {
+            return Some(word);
+        }
+    }
+    None
 }
 
 fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
