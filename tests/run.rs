@@ -279,3 +279,28 @@ fn a_flag_that_cannot_be_had_is_125_with_a_line() {
     let out = ground.end([OsStr::new("run"), "--rootfs".as_ref(), file.as_os_str(), "true".as_ref()]);
     assert_advice(&out, 125, &["is not a folder", "import NAME"]);
 }
+
+#[test]
+fn a_mistake_in_the_command_line_is_125_with_a_line() {
+    let ground = ground!();
+    for words in [&["run", "--bad"][..], &["--quiet", "run", "--storage", "zfs"], &["--store", "x", "run", "--bad"]] {
+        let out = ground.end(words);
+        assert_eq!((out.status, out.stdout.as_str()), (125, ""), "{words:?}: {out:?}");
+        assert!(out.stderr.contains("little-container: error: the command line cannot be understood"), "{out:?}");
+    }
+    for words in [&["import", "--bad"][..], &["ps", "run", "--bad"], &["--store", "run", "images", "--bad"], &["fly"]] {
+        assert_eq!(ground.end(words).status, 2, "{words:?}");
+    }
+    assert_eq!(ground.end(["run", "--help"]).status, 0);
+}
+
+#[test]
+fn a_word_near_an_image_is_said_to_be_near_it() {
+    let ground = ground!();
+    ground.image("mybox");
+    ground.config("default_image = \"mybox\"\n");
+    let out = ground.end(["run", "mybux"]);
+    assert_advice(&out, 127, &["no image is called mybux either", "fix (you): did you mean the image mybox?"]);
+    // Nothing began, so that nothing is kept, not even without --rm.
+    assert_eq!(ground.containers().len(), 0);
+}
