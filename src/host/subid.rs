@@ -24,6 +24,11 @@ fn find() -> Result<SubIds, String> {
     let newuidmap = working_helper("newuidmap")?;
     let newgidmap = working_helper("newgidmap")?;
     let name = NameOf::new(uid);
+    if name.get().is_none() {
+        return Err(format!(
+            "uid {uid} has no name on this machine, and newuidmap maps ids only for users who have one"
+        ));
+    }
     let uids = ranges("/etc/subuid", uid, &name, &[])?;
     let gids = ranges("/etc/subgid", uid, &name, &["-g"])?;
     Ok(SubIds::Helpers { uid: uids, gid: gids, newuidmap: newuidmap.into(), newgidmap: newgidmap.into() })
@@ -65,10 +70,7 @@ fn ranges(file: &str, uid: u32, name: &NameOf, getsubids: &[&str]) -> Result<Vec
     if !found.is_empty() {
         return Ok(found);
     }
-    match name {
-        Some(name) => Err(format!("{file} has no range for {name} (uid {uid})")),
-        None => Err(format!("uid {uid} has no name, and {file} has no range for the number")),
-    }
+    Err(format!("{file} has no range for {} (uid {uid})", name.unwrap_or_default()))
 }
 
 /// The lines `NAME:START:COUNT` of these owners; lines that are not so are passed over.
