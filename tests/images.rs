@@ -174,13 +174,13 @@ fn a_hostile_archive_writes_nothing_outside() {
         ground.file("a.tar", bytes);
         let out = ground.end(["import", name, "a.tar"]);
         if out.status != 0 {
-            assert_error(&out, 1, &["import a.tar: "]);
+            assert_error(&out, 1, &["import a.tar"]);
         }
         assert!(!out.stderr.contains("panicked"), "{name}: {out:?}");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "as it was", "{name}");
     }
     let out = ground.end(["import", "cut", "a.tar"]);
-    assert_error(&out, 1, &["import a.tar: "]);
+    assert_error(&out, 1, &["import a.tar"]);
     assert!(!ground.images().iter().any(|i| i["name"] == "cut"));
     let left = |e: &fs::DirEntry| e.file_name().to_string_lossy().starts_with(".tmp");
     assert!(!fs::read_dir(ground.store().join("layers")).unwrap().flatten().any(|e| left(&e)));
@@ -204,11 +204,11 @@ fn what_is_no_root_file_system_is_refused_by_its_name() {
         (&gzip(b"text"), "compressed, and inside: not a tar archive"),
     ] {
         ground.file("odd", bytes);
-        assert_error(&ground.end(["import", "odd", "odd"]), 1, &["import odd: ", part]);
+        assert_error(&ground.end(["import", "odd", "odd"]), 1, &["odd", part]);
     }
     assert_error(&ground.end(["import", "odd", "layout"]), 1, &["an image in OCI layout"]);
     assert_error(&ground.end(["import", "odd", "/dev/null"]), 1, &["a device is no image"]);
-    assert_error(&ground.end(["import", "odd", "gone"]), 1, &["import gone: ", "No such file or directory"]);
+    assert_error(&ground.end(["import", "odd", "gone"]), 1, &["gone", "No such file or directory"]);
     for name in ["Upper", "", "a b", "../x", "host", "a//b", ".x"] {
         let out = ground.end(["import", "--", name, "layout"]);
         assert_advice(&out, 1, &["name"]);
