@@ -53,15 +53,18 @@ fn without_a_name_a_home_or_any_environment() {
 }
 
 #[test]
-fn a_folder_in_tmp_that_somebody_else_made_is_refused() {
+fn folders_that_somebody_else_made_are_refused() {
     let Some(ground) = Ground::nameless(&[Need::Program("setpriv")]) else { return };
     let user = 54_322;
     let folder = format!("/tmp/little-container-{user}");
+    let in_memory = format!("/dev/shm/little-container-{user}");
     fs::create_dir(&folder).unwrap();
+    fs::create_dir(&in_memory).unwrap();
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "54322", "--regid", "54322", "--clear-groups"]).arg(program()).args(["run", "--rootfs"]);
     let out = outcome(command.arg(ground.rootfs()).arg("true").env_clear());
     fs::remove_dir(&folder).unwrap();
+    fs::remove_dir(&in_memory).unwrap();
     kit::assert_advice(&out, 125, &[&folder, "is not a folder of yours alone", "XDG_RUNTIME_DIR"]);
 }
 
@@ -79,7 +82,9 @@ fn with_a_runtime_folder_that_is_not_ours_or_not_there() {
     let ground = ground!();
     let mut command = id(&ground);
     works(&ground, command.env_remove("XDG_RUNTIME_DIR"));
-    assert!(Path::new(&in_tmp(&ground)).is_dir() || Path::new(&format!("/run/user/{}", ground.user.uid)).is_dir());
+    let own = format!("little-container-{}", ground.user.uid);
+    let usual = [format!("/run/user/{}", ground.user.uid), format!("/dev/shm/{own}"), format!("/tmp/{own}")];
+    assert!(usual.iter().any(|folder| Path::new(folder).is_dir()));
     let file = ground.file("file", "x");
     for wrong in ["/nowhere/at/all", "relative", "", "/", "/root", "/proc", file.to_str().unwrap()] {
         let mut command = id(&ground);

@@ -30,7 +30,7 @@ pub fn default_store() -> Result<PathBuf> {
     if let Some(dirs) = project().filter(|dirs| has_home(dirs.data_dir())) {
         return Ok(dirs.data_dir().into());
     }
-    Ok(in_tmp()?.join("store"))
+    Ok(private_in("/tmp")?.join("store"))
 }
 
 /// Whether some folder above this one is there and may be ours to write to; a service user's home is often /nonexistent.
@@ -40,7 +40,7 @@ fn has_home(data: &Path) -> bool {
 }
 
 /// The folder for what lives until the next boot, and whether it was made just now: `$XDG_RUNTIME_DIR` or the place where
-/// systemd puts it, if it is ours; else a folder in /tmp. Others' folders, as `su` and `sudo -E` leave in the variable, are
+/// systemd puts it, if it is ours; else a folder in /dev/shm or /tmp. Others' folders, as `su` and `sudo -E` leave in the variable, are
 /// passed over.
 ///
 /// # Errors
@@ -57,7 +57,8 @@ pub fn runtime() -> Result<(PathBuf, bool)> {
             return Ok((base.join(NAME), made));
         }
     }
-    let base = in_tmp()?;
+    // In memory first: it is quicker than a disk, and as with /run nothing of it outlives the boot.
+    let base = private_in("/dev/shm").or_else(|_| private_in("/tmp"))?;
     let made = make(&base.join("run"))?;
     Ok((base.join("run"), made))
 }
@@ -74,10 +75,11 @@ fn make(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// A folder in /tmp that only we can write to. Anybody may make a folder of that name first, so it is checked.
-fn in_tmp() -> Result<PathBuf> {
+/// A folder, in one that all may write to, that only we can write to. Anybody may make a folder of that name first, so it is
+/// checked.
+fn private_in(base: &str) -> Result<PathBuf> {
     let uid = cred::effective_uid();
-    let folder = PathBuf::from(format!("/tmp/{NAME}-{uid}"));
+    let folder = PathBuf::from(format!("{base}/{NAME}-{uid}"));
     make(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
     let metadata = fs::symlink_metadata(&folder)?;
     if !metadata.is_dir() || metadata.uid() != uid || metadata.permissions().mode() & 0o077 != 0 {
