@@ -126,24 +126,11 @@ fn cut(text: &str, limit: usize) -> String {
 }
 
 pub fn remove(flags: &Remove, context: &Context) -> Result<u8> {
-    let mut failed = 0;
-    for name in &flags.names {
-        let done = match containers::find(&context.store, name) {
-            Ok(id) => remove_one(&id, flags.force, context),
-            Err(_) if flags.force => continue,
-            Err(e) => Err(e),
-        };
-        match done {
-            Ok(()) => {
-                table::print(&format!("{name}\n"))?;
-            }
-            Err(e) => {
-                crate::say::error(&super::failure::describe(&e).0);
-                failed = 1;
-            }
-        }
-    }
-    Ok(failed)
+    table::each(&flags.names, |name| match containers::find(&context.store, name) {
+        Ok(id) => remove_one(&id, flags.force, context).map(|()| true),
+        Err(_) if flags.force => Ok(false),
+        Err(e) => Err(e),
+    })
 }
 
 fn remove_one(id: &str, force: bool, context: &Context) -> Result<()> {

@@ -68,28 +68,11 @@ pub fn list(flags: &List, context: &Context) -> Result<u8> {
 }
 
 pub fn remove(flags: &Remove, context: &Context) -> Result<u8> {
-    let root = context.store.root();
-    let mut failed = 0;
-    for name in &flags.names {
-        let done = match images::find(root, name) {
-            Ok(Some(image)) => remove_one(&image, flags.force, context),
-            Ok(None) if name == HOST => Err(anyhow::anyhow!("the image host is this machine itself, and always there")),
-            Ok(None) => {
-                Err(anyhow::anyhow!("no image is called {name:?}\n  fix (you): `little-container images` lists them"))
-            }
-            Err(e) => Err(e),
-        };
-        match done {
-            Ok(()) => {
-                table::print(&format!("{name}\n"))?;
-            }
-            Err(e) => {
-                crate::say::error(&super::failure::describe(&e).0);
-                failed = 1;
-            }
-        }
-    }
-    Ok(failed)
+    table::each(&flags.names, |name| match images::find(context.store.root(), name)? {
+        Some(image) => remove_one(&image, flags.force, context).map(|()| true),
+        None if name == HOST => bail!("the image host is this machine itself, and always there"),
+        None => bail!("no image is called {name:?}\n  fix (you): `little-container images` lists them"),
+    })
 }
 
 fn remove_one(image: &Image, force: bool, context: &Context) -> Result<()> {

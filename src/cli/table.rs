@@ -25,6 +25,24 @@ pub fn print(text: &str) -> Result<u8> {
     }
 }
 
+/// Does the same for each name: prints it if something was done, or says why not and goes on. The exit status of it all.
+pub fn each(names: &[String], mut act: impl FnMut(&str) -> Result<bool>) -> Result<u8> {
+    let mut status = 0;
+    for name in names {
+        match act(name) {
+            Ok(true) => {
+                print(&format!("{name}\n"))?;
+            }
+            Ok(false) => {}
+            Err(e) => {
+                crate::say::error(&super::failure::describe(&e).0);
+                status = 1;
+            }
+        }
+    }
+    Ok(status)
+}
+
 /// Rows under these heads, as docker lays them out.
 pub fn rows(heads: &[&str], rows: Vec<Vec<String>>) -> Result<u8> {
     let mut table = Table::new();

@@ -10,20 +10,6 @@ use crate::sys::{
 };
 use std::{io, os::fd::AsFd};
 
-/// What is passed on to the command.
-const PASSED: &[i32] = &[
-    number::SIGTERM,
-    number::SIGINT,
-    number::SIGHUP,
-    number::SIGQUIT,
-    number::SIGUSR1,
-    number::SIGUSR2,
-    number::SIGWINCH,
-    number::SIGCONT,
-    number::SIGALRM,
-    number::SIGTSTP,
-];
-
 /// Splits: the child goes on to the exec, the parent stays and does not come back.
 pub(super) fn split() -> io::Result<()> {
     process::hide_from_ptrace()?;
@@ -41,8 +27,7 @@ pub(super) fn split() -> io::Result<()> {
 }
 
 fn serve(command: &Child) -> io::Result<u8> {
-    let wanted: Vec<i32> = PASSED.iter().copied().chain([number::SIGCHLD]).collect();
-    let mut signals = Signals::catch(&wanted)?;
+    let mut signals = Signals::catch(&[&signal::ENDING[..], &signal::CONTROL, &[number::SIGCHLD]].concat())?;
     loop {
         signal::poll(&[(signals.as_fd(), Wait::Read)], None)?;
         while let Some(received) = signals.take()? {

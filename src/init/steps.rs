@@ -2,7 +2,7 @@
 
 use super::{Failure, Inside, Roots};
 use crate::{
-    plan::{InitStep, security},
+    plan::{InitStep, security, step::Overlay},
     spec::Raw,
     sys::{
         clone, code, cred, mount,
@@ -245,32 +245,12 @@ pub(super) fn change(tree: &OwnedFd, attributes: Attributes, recursive: bool, pa
     }
 }
 
-fn mount_overlay(overlay: &crate::plan::step::Overlay, volatile: bool) -> io::Result<()> {
-    let mut data = b"lowerdir=".to_vec();
-    for (n, layer) in overlay.lower.iter().enumerate() {
-        if n > 0 {
-            data.push(b':');
-        }
-        escape(&mut data, layer.bytes());
-    }
-    data.extend(b",upperdir=");
-    escape(&mut data, overlay.upper.bytes());
-    data.extend(b",workdir=");
-    escape(&mut data, overlay.work.bytes());
+fn mount_overlay(overlay: &Overlay, volatile: bool) -> io::Result<()> {
+    let mut data = overlay.options();
     // userxattr: a user namespace may not write the trusted.* ones (overlayfs.rst).
     data.extend(b",userxattr");
     if volatile {
         data.extend(b",volatile");
     }
     mount::mount_new("overlay", overlay.target.path(), Attributes::default(), &data)
-}
-
-/// A colon separates layers, a comma options, and a backslash takes that meaning away.
-fn escape(data: &mut Vec<u8>, path: &[u8]) {
-    for byte in path {
-        if b":,\\".contains(byte) {
-            data.push(b'\\');
-        }
-        data.push(*byte);
-    }
 }

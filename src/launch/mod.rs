@@ -104,20 +104,6 @@ fn text_of(code: i32) -> String {
     crate::say::words(&errno(code))
 }
 
-/// The signals that are passed on to the command, and those that are our own business.
-const CAUGHT: &[i32] = &[
-    number::SIGTERM,
-    number::SIGINT,
-    number::SIGHUP,
-    number::SIGQUIT,
-    number::SIGUSR1,
-    number::SIGUSR2,
-    number::SIGWINCH,
-    number::SIGCONT,
-    number::SIGTSTP,
-    number::SIGALRM,
-];
-
 /// Launches and waits. Whatever happens, nothing of it is left running, and with `--rm` nothing on the disk.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use crate::{
         clone::{self, Child, namespace},
         helper::{self, Running},
         process,
-        signal::{Signals, number},
+        signal::{self, Signals, number},
     },
     userns::{self, MapError, Mapping},
 };
@@ -48,7 +48,8 @@ impl<'a> Run<'a> {
                 format!("this process has {threads} threads, and only one with a single thread can be split safely");
             return Err(LaunchError { detail, ..other("start", &io::Error::from_raw_os_error(0)) });
         }
-        let signals = Signals::catch(super::CAUGHT).map_err(|e| other("catch signals", &e))?;
+        let signals = Signals::catch(&[&signal::ENDING[..], &signal::CONTROL].concat())
+            .map_err(|e| other("catch signals", &e))?;
         let (channel, init_end) = sync::channel().map_err(|e| other("open the channel to the first process", &e))?;
         Ok(Run {
             task,
@@ -244,28 +245,9 @@ fn unmapped(e: MapError) -> LaunchError {
 
 /// The words of fuse-overlayfs(1): in the foreground, so that it is our child and dies with us.
 fn fuse_words(overlay: &Overlay, squash: bool) -> Vec<OsString> {
-    let mut options = b"lowerdir=".to_vec();
-    for (n, layer) in overlay.lower.iter().enumerate() {
-        if n > 0 {
-            options.push(b':');
-        }
-        escape(&mut options, layer.bytes());
-    }
-    options.extend(b",upperdir=");
-    escape(&mut options, overlay.upper.bytes());
-    options.extend(b",workdir=");
-    escape(&mut options, overlay.work.bytes());
+    let mut options = overlay.options();
     if squash {
         options.extend(b",squash_to_root");
     }
     vec!["-f".into(), "-o".into(), OsString::from_vec(options), (*overlay.target).to_owned()]
-}
-
-fn escape(options: &mut Vec<u8>, path: &[u8]) {
-    for byte in path {
-        if b":,\\".contains(byte) {
-            options.push(b'\\');
-        }
-        options.push(*byte);
-    }
 }

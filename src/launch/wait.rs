@@ -193,17 +193,8 @@ impl Run<'_> {
     /// The kernel drops signals that a process 1 has no handler for, even those that end any other process (pid_namespaces(7)).
     /// So that Ctrl-C ends `sleep` here as everywhere, it is then killed in their place.
     fn end_in_place_of(&self, number: i32, seen: &mut Seen) -> io::Result<()> {
-        let ends = [
-            number::SIGTERM,
-            number::SIGINT,
-            number::SIGHUP,
-            number::SIGQUIT,
-            number::SIGUSR1,
-            number::SIGUSR2,
-            number::SIGALRM,
-        ];
         let Some(child) = &self.child else { return Ok(()) };
-        if self.task.reaper || !ends.contains(&number) {
+        if self.task.reaper || !signal::ENDING.contains(&number) {
             return Ok(());
         }
         if !seen.running || has_default(child.pid, number) {

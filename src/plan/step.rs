@@ -89,6 +89,29 @@ pub struct Overlay {
     pub target: Raw,
 }
 
+impl Overlay {
+    /// As options for mount(2) and for fuse-overlayfs(1): a colon separates layers, a comma options, and a backslash takes
+    /// that meaning away.
+    pub fn options(&self) -> Vec<u8> {
+        let mut options = Vec::with_capacity(512);
+        let mut add = |name: &str, path: &Raw| {
+            options.extend(name.as_bytes());
+            for byte in path.bytes() {
+                if b":,\\".contains(byte) {
+                    options.push(b'\\');
+                }
+                options.push(*byte);
+            }
+        };
+        for (n, layer) in self.lower.iter().enumerate() {
+            add(if n == 0 { "lowerdir=" } else { ":" }, layer);
+        }
+        add(",upperdir=", &self.upper);
+        add(",workdir=", &self.work);
+        options
+    }
+}
+
 /// What the first process does, in order, until it becomes the command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "step")]
@@ -157,4 +180,20 @@ pub enum InitStep {
     Reaper,
     /// Becomes the command.
     Exec { args: Vec<Raw>, env: Vec<Raw> },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_in_paths_are_no_separators() {
+        let overlay = Overlay {
+            lower: vec!["/a:b".into(), "/c".into()],
+            upper: "/u,v".into(),
+            work: r"/w\x".into(),
+            target: "/t".into(),
+        };
+        assert_eq!(overlay.options(), br"lowerdir=/a\:b:/c,upperdir=/u\,v,workdir=/w\\x");
+    }
 }

@@ -19,6 +19,20 @@ pub mod number {
     };
 }
 
+/// Signals that end a process which has no handler for them, and that people and programs send to end one.
+pub const ENDING: [i32; 7] = [
+    number::SIGTERM,
+    number::SIGINT,
+    number::SIGHUP,
+    number::SIGQUIT,
+    number::SIGUSR1,
+    number::SIGUSR2,
+    number::SIGALRM,
+];
+
+/// Signals of a terminal and of job control.
+pub const CONTROL: [i32; 3] = [number::SIGWINCH, number::SIGCONT, number::SIGTSTP];
+
 /// Signals that wait for us in a descriptor.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
