@@ -29,20 +29,18 @@ pub(super) fn split() -> io::Result<()> {
 fn serve(command: &Child) -> io::Result<u8> {
     let mut signals = Signals::catch(&[&signal::ENDING[..], &signal::CONTROL, &[number::SIGCHLD]].concat())?;
     loop {
+        // Before the first wait as well: a quick command may have ended before SIGCHLD was blocked, and that one is lost.
+        while let Some((pid, end)) = clone::reap()? {
+            if pid == command.pid {
+                // The others go with process 1.
+                return Ok(end.code());
+            }
+        }
         signal::poll(&[(signals.as_fd(), Wait::Read)], None)?;
         while let Some(received) = signals.take()? {
-            match received.number {
-                number::SIGCHLD => {
-                    while let Some((pid, end)) = clone::reap()? {
-                        if pid == command.pid {
-                            // The others go with process 1.
-                            return Ok(end.code());
-                        }
-                    }
-                }
-                // What the terminal sends goes to the whole foreground group: the command has it already.
-                _ if received.from_kernel => {}
-                number => clone::signal(command.pidfd.as_fd(), number)?,
+            // What the terminal sends goes to the whole foreground group: the command has it already.
+            if received.number != number::SIGCHLD && !received.from_kernel {
+                clone::signal(command.pidfd.as_fd(), received.number)?;
             }
         }
     }
