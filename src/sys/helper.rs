@@ -98,7 +98,8 @@ impl Ended {
     /// One line for a message: what it said, or its status when it said nothing.
     pub fn complaint(&self) -> String {
         let name = self.program.file_name().unwrap_or_default().to_string_lossy();
-        match self.stderr.lines().last() {
+        // What a program that was killed had said before is not why it ended.
+        match self.stderr.lines().last().filter(|_| self.status.code().is_some()) {
             Some(line) if line.starts_with(&*name) => line.to_owned(),
             Some(line) => format!("{name}: {line}"),
             None => format!("{name}: {}", self.status),
