@@ -26,6 +26,9 @@ use std::{
     path::Path,
 };
 
+/// The beginning of the name of a probe's folder; our process number follows.
+const PROBE: &str = ".probe-";
+
 /// What is known of the folder, or what the probe says now.
 pub fn ability(folder: &Path, runtime: &Path) -> Ability {
     let Ok(metadata) = fs::metadata(folder) else {
@@ -74,7 +77,8 @@ fn explain(folder: &Path, e: &anyhow::Error) -> String {
 /// # Errors
 /// The step that failed.
 pub fn probe(folder: &Path) -> Result<()> {
-    let name = format!(".probe-{}", std::process::id());
+    remove_dead(folder)?;
+    let name = format!("{PROBE}{}", std::process::id());
     let place = folder.join(&name);
     let made = ["lower/old/in", "upper", "work", "merged"]
         .iter()
@@ -87,6 +91,19 @@ pub fn probe(folder: &Path) -> Result<()> {
     let handle = fs::File::open(folder)?;
     dir::remove_tree(handle.as_fd(), OsStr::new(&name)).context("remove the probe's folder")?;
     outcome
+}
+
+/// What probes that were killed have left.
+fn remove_dead(folder: &Path) -> Result<()> {
+    let handle = fs::File::open(folder)?;
+    for entry in fs::read_dir(folder)?.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|n| n.strip_prefix(PROBE)?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            let _ = dir::remove_tree(handle.as_fd(), &name);
+        }
+    }
+    Ok(())
 }
 
 fn try_out(place: &Path) -> Result<()> {

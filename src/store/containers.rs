@@ -29,7 +29,8 @@ pub struct Broken {
 pub fn list(store: &Store) -> Result<Vec<Listed>> {
     let folder = store.root().join("containers");
     let entries = fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
-    let ids = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
+    // A name that begins with a dot is a probe's (host/overlay.rs), which another process may be at.
+    let ids = entries.filter_map(|e| e.ok()?.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
     let mut all: Vec<Listed> =
         ids.map(|id| Record::read(&store.container(&id)).map_err(|e| Broken { id, why: say::chain(&e) })).collect();
     all.sort_by(|a, b| created(b).cmp(created(a)));
@@ -102,6 +103,13 @@ pub fn release_name(store: &Store, name: &str, id: &str) {
     }
 }
 
+fn release_names(store: &Store, id: &str) {
+    let Ok(links) = fs::read_dir(store.root().join("names")) else { return };
+    for name in links.filter_map(|link| link.ok()?.file_name().into_string().ok()) {
+        release_name(store, &name, id);
+    }
+}
+
 /// Takes a container away: its changes, its record, its name. Files of mapped owners are removed inside its namespace.
 ///
 /// The record goes last, so that a removal that was cut short is still seen and can be repeated.
@@ -112,8 +120,10 @@ pub fn remove(store: &Store, id: &str) -> Result<()> {
     let folder = store.container(id);
     let record = Record::read(&folder).ok();
     remove_content(&folder, record.as_ref()).with_context(|| format!("remove the files of container {id}"))?;
-    if let Some(name) = record.and_then(|r| r.name) {
-        release_name(store, &name, id);
+    match record {
+        Some(record) => record.name.iter().for_each(|name| release_name(store, name, id)),
+        // Its run was killed between the two: only the links tell.
+        None => release_names(store, id),
     }
     remove_ok(fs::remove_file(folder.join("container.json")))?;
     remove_ok(fs::remove_dir(&folder)).with_context(|| format!("remove {}", folder.display()))
