@@ -26,6 +26,7 @@ use crate::{
     host::{config, dirs},
     say::{self, Level},
     store::Store,
+    sys::process,
 };
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -107,10 +108,10 @@ fn variable(name: &str) -> Option<OsString> {
 
 /// Reads the command line and does what it says; the exit status of the process.
 pub fn main() -> ExitCode {
-    if crate::sys::process::fill_stdio().is_err() {
+    if process::fill_stdio().and_then(|()| process::wait_for_children()).is_err() {
         return ExitCode::from(EXIT_OURS);
     }
-    crate::sys::process::set_umask(0o022);
+    process::set_umask(0o022);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return misread(&e),

@@ -49,14 +49,27 @@ pub fn new_session() -> io::Result<()> {
     Ok(())
 }
 
-/// Default dispositions for every signal and an empty mask: Rust's run time ignores SIGPIPE, nohup(1) SIGHUP.
+/// Default dispositions for every signal, the real-time ones too, and an empty mask: Rust's run time ignores SIGPIPE, nohup(1) SIGHUP.
 pub fn reset_signals() -> io::Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
-        // SAFETY: the default disposition runs no code of ours.
-        unsafe { nix::sys::signal::sigaction(signal, &default)? };
+    // The kernel's own sigaction: all zeroes means the default. The C library keeps two of the real-time signals for itself
+    // and would refuse them.
+    let default = [0u64; 4];
+    for number in (1..=64).filter(|n| ![libc::SIGKILL, libc::SIGSTOP].contains(n)) {
+        // SAFETY: rt_sigaction(2) reads a sigaction, which is no longer than this, and the default runs no code of ours.
+        let rc = unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), 0, 8) };
+        if rc != 0 {
+            return Err(io::Error::last_os_error());
+        }
     }
     Ok(SigSet::empty().thread_set_mask()?)
+}
+
+/// Takes SIGCHLD as usual: were it ignored, as a caller may leave it, no child of ours could be waited for (wait(2)).
+pub fn wait_for_children() -> io::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default disposition runs no code of ours.
+    unsafe { nix::sys::signal::sigaction(Signal::SIGCHLD, &default)? };
+    Ok(())
 }
 
 /// Marks every descriptor from `first` on close-on-exec (close_range(2), or one by one before kernel 5.11).
