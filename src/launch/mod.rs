@@ -112,7 +112,13 @@ pub fn run(task: Task<'_>) -> Result<Outcome, LaunchError> {
     let mut run = steps::Run::new(task)?;
     let outcome = run.walk().and_then(|()| run.wait());
     run.clean_up(&outcome);
-    outcome
+    match outcome {
+        // Ctrl-C goes to the helper programs as well: what then fails is no error of ours.
+        Err(e) if e.status == crate::EXIT_OURS => {
+            run.interrupted().map_or(Err(e), |end| Ok(Outcome { end, fuse_died: None }))
+        }
+        outcome => outcome,
+    }
 }
 
 /// For the crash tests of a debug build: ends the launcher by SIGKILL before step N of its own list (`host`), as

@@ -8,10 +8,10 @@ use crate::{
     store::{self, containers, record::Process, sweep},
     sync::{self, Launcher},
     sys::{
-        clone::{self, Child, namespace},
+        clone::{self, Child, End, namespace},
         helper::{self, Running},
         process,
-        signal::{self, Signals, number},
+        signal::{self, Signals, is_ignored, number},
     },
     userns::{self, MapError, Mapping},
 };
@@ -48,8 +48,11 @@ impl<'a> Run<'a> {
                 format!("this process has {threads} threads, and only one with a single thread can be split safely");
             return Err(LaunchError { detail, ..other("start", &io::Error::from_raw_os_error(0)) });
         }
-        let signals = Signals::catch(&[&signal::ENDING[..], &signal::CONTROL].concat())
-            .map_err(|e| other("catch signals", &e))?;
+        // nohup(1) has made us deaf to this one, and who is blocked hears it all the same.
+        let deaf = |number: &i32| *number == number::SIGHUP && is_ignored(number::SIGHUP);
+        let caught: Vec<i32> =
+            [&signal::ENDING[..], &signal::CONTROL].concat().into_iter().filter(|n| !deaf(n)).collect();
+        let signals = Signals::catch(&caught).map_err(|e| other("catch signals", &e))?;
         let (channel, init_end) = sync::channel().map_err(|e| other("open the channel to the first process", &e))?;
         Ok(Run {
             task,
@@ -182,14 +185,26 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The signal that asks us to end and has not been looked at yet, if one has come.
+    pub(super) fn interrupted(&mut self) -> Option<End> {
+        while let Ok(Some(received)) = self.signals.take() {
+            if [number::SIGINT, number::SIGTERM, number::SIGHUP, number::SIGQUIT].contains(&received.number) {
+                return Some(End::Signal(received.number as u8));
+            }
+        }
+        None
+    }
+
     /// Takes back what was made, on every way out. What fails here is found again by the next run's sweep.
     pub(super) fn clean_up(&mut self, outcome: &Result<Outcome, LaunchError>) {
-        if let Some(guard) = &mut self.guard {
-            guard.dismiss();
-        }
+        self.terminal = None;
         if let (Some(child), false) = (&self.child, self.reaped) {
             let _ = clone::signal(child.pidfd.as_fd(), number::SIGKILL);
             let _ = clone::wait(child.pidfd.as_fd());
+        }
+        // Only now is there nothing left that it would have to do in our place.
+        if let Some(guard) = &mut self.guard {
+            guard.dismiss();
         }
         for (running, pidfd) in self.fuse.drain(..) {
             // TERM lets it write back what it holds; nobody reads that of a container that is thrown away.
@@ -199,7 +214,6 @@ impl<'a> Run<'a> {
             }
             let _ = running.end();
         }
-        self.terminal = None;
         let record = &mut self.task.record;
         if outcome.is_err()
             && let Some(name) = &record.name

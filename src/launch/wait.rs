@@ -170,7 +170,10 @@ impl Run<'_> {
                 }
                 number::SIGTSTP => self.stop(received)?,
                 number::SIGHUP => {
-                    seen.kill_at.get_or_insert_with(|| Instant::now() + HANGUP_PATIENCE);
+                    // From kill(2) it means what the command takes it for: often to read its configuration anew.
+                    if received.from_kernel {
+                        seen.kill_at.get_or_insert_with(|| Instant::now() + HANGUP_PATIENCE);
+                    }
                     self.pass_on(received, seen)?;
                 }
                 _ => self.pass_on(received, seen)?,

@@ -70,7 +70,7 @@ impl AsFd for Signals {
     }
 }
 
-/// What is ignored, as a mask of bits (bit n-1: signal n), by ourselves: nohup(1) leaves SIGHUP so.
+/// Whether we ignore this signal: nohup(1) leaves SIGHUP so.
 pub fn is_ignored(number: i32) -> bool {
     // SAFETY: sigaction(2) with no new action only fills `old`, which is plain data.
     unsafe {
