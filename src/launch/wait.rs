@@ -55,7 +55,8 @@ impl Run<'_> {
         if let Some(terminal) = &mut self.terminal {
             terminal.drain();
         }
-        if let Some(failed) = seen.failed {
+        // A step that failed for want of the root file system is not what went wrong first.
+        if let (Some(failed), None) = (seen.failed, &seen.fuse_died) {
             return Err(failed);
         }
         let end = match (seen.signalled, end) {
