@@ -97,6 +97,11 @@ fn launch_advice(launch: &Launch) -> Option<Advice> {
         Kind::Folder(path) => diagnose::folder(path, *errno),
         Kind::Overlay => diagnose::folder(&launch.store, *errno).or_else(|| overlay(*errno)),
         Kind::Become => become_advice(*errno),
+        Kind::Other if *errno == code::EROFS && !detail.is_empty() => Some(Advice {
+            cause: "a place to mount on is missing in a folder of the machine, where nothing is made".into(),
+            who: Who::You,
+            remedy: "make it there yourself, or mount at a place outside of that folder".into(),
+        }),
         Kind::Other if *errno == code::ENOSPC => diagnose::folder(&launch.store, *errno),
         Kind::Exec => Some(command(launch)),
         Kind::PrivateMounts | Kind::Other => None,

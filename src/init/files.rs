@@ -24,7 +24,7 @@ impl Inside {
         let from = target::open_plain(roots.old.as_fd(), source.path())?;
         let tree = mount::clone_tree(from.as_fd(), Path::new(""), true)?;
         let kind = if folder { Kind::Folder } else { Kind::File };
-        let place = target::open_or_make(roots.new.as_fd(), at.path(), kind)?;
+        let place = self.place(at.path(), kind)?;
         if target::is_folder(place.as_fd())? != folder {
             let (a, b) = if folder { ("a folder", "a file") } else { ("a file", "a folder") };
             let detail = format!("the source is {a}, but in the image {at} is {b}");
@@ -42,7 +42,7 @@ impl Inside {
         let dev = self.dev()?.as_fd();
         target::write_file(dev, DRAFT, content.bytes())?;
         let tree = mount::clone_tree(dev, Path::new(DRAFT), false)?;
-        let place = target::open_or_make(self.roots()?.new.as_fd(), at.path(), Kind::File)?;
+        let place = self.place(at.path(), Kind::File)?;
         mount::attach(tree.as_fd(), place.as_fd(), Path::new(""))?;
         Ok(target::remove_file(dev, DRAFT)?)
     }

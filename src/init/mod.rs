@@ -15,6 +15,7 @@ mod user;
 
 use crate::{
     plan::InitStep,
+    spec::Raw,
     sync::{Failed, Init},
     sys::{clone, process},
 };
@@ -29,6 +30,10 @@ struct Inside {
     explain: Option<usize>,
     /// The new root and the old one, from [`InitStep::EnterRoot`] on.
     roots: Option<Roots>,
+    /// Where the root file system is mounted: on the root, and for the image `host` on folders below it.
+    layered: Vec<Raw>,
+    /// The mounts in which a place for another mount may be made: not those of the machine's folders.
+    own: Vec<u64>,
     /// /dev, from the mount of it on.
     dev: Option<OwnedFd>,
     /// The home of the user, from [`InitStep::Become`] on.
@@ -68,7 +73,8 @@ pub fn run(steps: &[InitStep], channel: Init, explain: Option<usize>) -> ! {
         clone::exit_now(crate::EXIT_OURS);
     }
     process::set_umask(0o022);
-    let mut inside = Inside { channel, explain, roots: None, dev: None, home: None };
+    let mut inside =
+        Inside { channel, explain, roots: None, layered: Vec::new(), own: Vec::new(), dev: None, home: None };
     let mut status = crate::EXIT_OURS;
     for (n, step) in steps.iter().enumerate() {
         inside.tell(n, step, steps.len());

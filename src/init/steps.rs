@@ -30,10 +30,19 @@ impl Inside {
     pub(super) fn apply(&mut self, step: &InitStep) -> Result<(), Failure> {
         match step {
             InitStep::PrivateMounts => mount::make_private()?,
-            InitStep::MountOverlay { overlay, volatile } => mount_overlay(overlay, *volatile)?,
-            InitStep::AwaitFuse { target } => self.await_fuse(target)?,
+            InitStep::MountOverlay { overlay, volatile } => {
+                mount_overlay(overlay, *volatile)?;
+                self.layered.push(overlay.target.clone());
+            }
+            InitStep::AwaitFuse { target } => {
+                self.await_fuse(target)?;
+                self.layered.push(target.clone());
+            }
             InitStep::OwnMounts => clone::new_mount_namespace()?,
-            InitStep::BindRoot { source, target } => mount::bind(source.path(), target.path())?,
+            InitStep::BindRoot { source, target } => {
+                mount::bind(source.path(), target.path())?;
+                self.layered.push(target.clone());
+            }
             InitStep::EnterRoot { root } => self.enter_root(root)?,
             InitStep::MountTmpfs { target, data, exec, read_only } => {
                 self.mount_tmpfs(target, data, *exec, *read_only)?
@@ -65,7 +74,7 @@ impl Inside {
             InitStep::Hostname { name } => process::set_hostname(name)?,
             InitStep::Loopback => process::loopback_up()?,
             InitStep::WorkDir { path } => {
-                let dir = target::open_or_make(self.roots()?.new.as_fd(), path.path(), Kind::Folder)?;
+                let dir = target::open_or_make(self.roots()?.new.as_fd(), path.path(), Kind::Folder, None)?;
                 process::change_dir_fd(dir.as_fd())?;
             }
             InitStep::LimitCapabilities { keep } => {
@@ -100,8 +109,21 @@ impl Inside {
         process::change_dir(root.path())?;
         mount::pivot_root()?;
         let new = target::open_dir(Path::new("/"))?;
+        for place in std::mem::take(&mut self.layered) {
+            let below = place.path().strip_prefix(root).unwrap_or(place.path());
+            self.own.push(target::mount_of(target::open(new.as_fd(), below)?.as_fd())?);
+        }
         self.roots = Some(Roots { new, old });
         Ok(())
+    }
+
+    /// A place to mount on, made where it is missing. Nothing is made in a folder of the machine.
+    pub(super) fn place(&self, path: &Path, kind: Kind) -> Result<OwnedFd, Failure> {
+        target::open_or_make(self.roots()?.new.as_fd(), path, kind, Some(&self.own)).map_err(|e| {
+            let foreign = e.raw_os_error() == Some(code::EROFS);
+            let detail = if foreign { format!("{} is not there", path.display()) } else { String::new() };
+            Failure::with(e, detail)
+        })
     }
 
     fn leave_old_root(&mut self) -> Result<(), Failure> {
@@ -119,7 +141,7 @@ impl Inside {
     /// Mounts a kernel file system on a folder of the root that must not be a link.
     fn mount_at(&self, fs: &str, path: &Path, attributes: Attributes, data: &str) -> Result<(), Failure> {
         let root = self.roots()?.new.as_fd();
-        target::open_or_make(root, path, Kind::Folder)?;
+        self.place(path, Kind::Folder)?;
         let place = plain(root, path)?;
         process::change_dir_fd(place.as_fd())?;
         Ok(mount::mount_new(fs, Path::new("."), attributes, data.as_bytes())?)
@@ -130,12 +152,16 @@ impl Inside {
         if target.path() == Path::new("/dev") {
             // Bound devices must stay usable: nodev concerns device files of this tmpfs, and there will be none.
             self.mount_at("tmpfs", target.path(), attributes, data)?;
-            self.dev = Some(plain(self.roots()?.new.as_fd(), target.path())?);
+            let dev = plain(self.roots()?.new.as_fd(), target.path())?;
+            self.own.push(target::mount_of(dev.as_fd())?);
+            self.dev = Some(dev);
             return Ok(());
         }
-        let place = target::open_or_make(self.roots()?.new.as_fd(), target.path(), Kind::Folder)?;
+        let place = self.place(target.path(), Kind::Folder)?;
         process::change_dir_fd(place.as_fd())?;
-        Ok(mount::mount_new("tmpfs", Path::new("."), attributes, data.as_bytes())?)
+        mount::mount_new("tmpfs", Path::new("."), attributes, data.as_bytes())?;
+        self.own.push(target::mount_of(target::open(self.roots()?.new.as_fd(), target.path())?.as_fd())?);
+        Ok(())
     }
 
     fn device(&self, name: &str) -> Result<(), Failure> {
@@ -196,7 +222,7 @@ impl Inside {
 
     fn bind_sys(&self) -> Result<(), Failure> {
         let tree = mount::clone_tree(self.roots()?.old.as_fd(), Path::new("sys"), true)?;
-        target::open_or_make(self.roots()?.new.as_fd(), Path::new("/sys"), Kind::Folder)?;
+        self.place(Path::new("/sys"), Kind::Folder)?;
         let read_only = Attributes { read_only: true, ..NOTHING };
         let early = mount::set_attributes(tree.as_fd(), read_only, true);
         self.attach_plain(&tree, Path::new("/sys"))?;

@@ -1,13 +1,16 @@
 //! Places inside the new root: resolved so that nothing an image or another container wrote can lead out of it.
 //!
-//! Every path is resolved by openat2(2) with RESOLVE_IN_ROOT, under which `..` and absolute links stay below the root, and
-//! RESOLVE_NO_MAGICLINKS, so that `/proc/self/fd/N` and `/proc/self/cwd` lead nowhere.
+//! Every path is resolved by openat2(2) with RESOLVE_BENEATH or RESOLVE_IN_ROOT, so that `..` and absolute links stay below
+//! the root, and RESOLVE_NO_MAGICLINKS, so that `/proc/self/fd/N` and `/proc/self/cwd` lead nowhere.
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use std::{
     ffi::OsStr,
     io::{self, Read},
-    os::fd::{BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Component, Path},
 };
 
@@ -20,6 +23,8 @@ pub enum Kind {
     File,
 }
 
+const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+
 const SAFE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
 /// A folder, to be held on to (O_PATH).
@@ -29,8 +34,48 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// The place at `path` inside `root`, following links within it (O_PATH).
+///
+/// RESOLVE_IN_ROOT alone would not do while the old root still lies on the new one: `..` at the root stays there, but the
+/// kernel then goes on into whatever is mounted upon it, which is the machine. So what leads to the root or above it is
+/// walked here.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::openat2(root, below(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), SAFE)?)
+    match rustix::fs::openat2(root, below(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), WITHIN) {
+        Err(rustix::io::Errno::XDEV) => walk(root, below(path)),
+        found => Ok(found?),
+    }
+}
+
+/// How many links may be on the way, as for the kernel (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+/// One part of the path after the other; the folders on the way are kept, so that `..` is the one before.
+fn walk(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let parts = |path: &Path| path.iter().rev().map(OsStr::to_owned).collect::<Vec<_>>();
+    let (mut left, mut way, mut links) = (parts(path), vec![root.try_clone_to_owned()?], 0);
+    while let Some(part) = left.pop() {
+        let here = way.last().map_or(root, AsFd::as_fd);
+        if part == "/" {
+            way.truncate(1);
+        } else if part == ".." {
+            way.truncate(way.len().saturating_sub(1).max(1));
+        } else if part != "." {
+            let place = rustix::fs::openat(here, &*part, flags | OFlags::NOFOLLOW, Mode::empty())?;
+            if FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode) != FileType::Symlink {
+                way.push(place);
+                continue;
+            }
+            // A magic link of /proc is found out by following it where that is forbidden; any other says where it leads.
+            let followed = rustix::fs::openat2(here, &*part, flags, Mode::empty(), WITHIN);
+            links += 1;
+            if links > MOST_LINKS || followed.is_err_and(|e| e == rustix::io::Errno::LOOP) {
+                return Err(super::errno(libc::ELOOP));
+            }
+            let to = rustix::fs::readlinkat(&place, "", Vec::new())?;
+            left.extend(parts(Path::new(OsStr::from_bytes(to.to_bytes()))));
+        }
+    }
+    way.pop().ok_or_else(|| super::errno(libc::ENOENT))
 }
 
 /// The place at `path` inside `root`, following no link at all: ELOOP where there is one (O_PATH).
@@ -39,15 +84,16 @@ pub fn open_plain(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat2(root, below(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?)
 }
 
-/// Like [`open`]; what is missing is made: folders 0755, at last an empty file or folder.
-pub fn open_or_make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> io::Result<OwnedFd> {
+/// Like [`open`]; what is missing is made: folders 0755, at last an empty file or folder. If `on` names mounts, then only on
+/// these: EROFS where it would have to be made elsewhere, as in a folder of the machine that was bound.
+pub fn open_or_make(root: BorrowedFd<'_>, path: &Path, kind: Kind, on: Option<&[u64]>) -> io::Result<OwnedFd> {
     match open(root, path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => make(root, path, kind),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => make(root, path, kind, on),
         found => found,
     }
 }
 
-fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> io::Result<OwnedFd> {
+fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind, on: Option<&[u64]>) -> io::Result<OwnedFd> {
     let mut here = open(root, Path::new("."))?;
     let mut done = std::path::PathBuf::new();
     let parts: Vec<&OsStr> =
@@ -57,6 +103,11 @@ fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> io::Result<OwnedFd> {
         here = match open(root, &done) {
             Ok(next) => next,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if let Some(on) = on
+                    && !on.contains(&mount_of(here.as_fd())?)
+                {
+                    return Err(super::errno(libc::EROFS));
+                }
                 make_one(&here, part, if n + 1 == parts.len() { kind } else { Kind::Folder })?;
                 // Once more from the root: had somebody put a link there meanwhile, it is followed inside only.
                 open(root, &done)?
@@ -65,6 +116,14 @@ fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> io::Result<OwnedFd> {
         };
     }
     Ok(here)
+}
+
+/// The number of the mount on which this place is, as in mountinfo of proc(5). Kernels before 5.8 do not tell: 0 for all.
+pub fn mount_of(place: BorrowedFd<'_>) -> io::Result<u64> {
+    use rustix::fs::{AtFlags, StatxFlags};
+    let stat = rustix::fs::statx(place, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
+    Ok(if told { stat.stx_mnt_id } else { 0 })
 }
 
 fn make_one(dir: &OwnedFd, name: &OsStr, kind: Kind) -> io::Result<()> {
