@@ -91,6 +91,11 @@ fn explain(inside: &Inside, name: &Raw, file: PathBuf, e: io::Error, variables: 
     let head = target::reopen(place.as_fd()).ok().map(head_of).unwrap_or_default();
     let detail = match e.raw_os_error() {
         Some(code::EACCES) => format!("{name} is not executable: `chmod +x` it, or name its interpreter"),
+        Some(code::ENOENT) if ends_with_return(&head) => {
+            format!(
+                "the first line of {name} ends with a carriage return, as on Windows: `sed -i 's/\\r$//'` takes it out"
+            )
+        }
         Some(code::ENOENT) => match interpreter(&head) {
             Some(wanted) => format!("{name} needs {wanted}, which the image does not have"),
             None => format!("{name} needs a loader that the image does not have"),
@@ -123,12 +128,16 @@ fn no_exec_format(name: &Raw, head: &[u8]) -> String {
     }
 }
 
+/// Whether the kernel looks for an interpreter whose name ends with a carriage return, which nobody sees.
+fn ends_with_return(head: &[u8]) -> bool {
+    head.starts_with(b"#!") && head.split(|b| *b == b'\n').next().is_some_and(|line| line.ends_with(b"\r"))
+}
+
 /// What runs the file: the rest of a `#!` line, or PT_INTERP of an ELF program (elf(5)).
 fn interpreter(head: &[u8]) -> Option<String> {
     if let Some(line) = head.strip_prefix(b"#!") {
         let line = line.split(|b| *b == b'\n').next()?;
         let word = line.trim_ascii().split(|b| *b == b' ' || *b == b'\t').next()?;
-        // A carriage return at the end is invisible, and the usual cause.
         return Some(format!("{}", Raw::from(word.to_vec())));
     }
     let wide = *head.get(4)? == 2 && head.starts_with(b"\x7fELF");
@@ -182,6 +191,7 @@ mod tests {
         assert_eq!(interpreter(b"#!/bin/bash -e\necho").as_deref(), Some("/bin/bash"));
         assert_eq!(interpreter(b"#! /usr/bin/env python\n").as_deref(), Some("/usr/bin/env"));
         assert_eq!(interpreter(b"#!/bin/sh\r\n").as_deref(), Some("/bin/sh"));
+        assert!(ends_with_return(b"#!/bin/sh\r\necho") && !ends_with_return(b"#!/bin/sh\necho\r\n"));
         assert_eq!(interpreter(b"text"), None);
         assert_eq!(interpreter(b"\x7fELF\x02"), None);
     }

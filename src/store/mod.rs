@@ -62,6 +62,10 @@ impl Store {
                 store.make().with_context(|| format!("make the store {}", root.display()))?;
                 Ok(store)
             }
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => bail!(
+                "open the store {}: it is not a folder\n  fix (you): choose another one with --store DIR",
+                root.display()
+            ),
             Err(e) => Err(e).with_context(|| format!("open the store {}", root.display())),
         }
     }
