@@ -118,10 +118,9 @@ pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|t| t.trim().to_owned()).unwrap_or_default()
 }
 
-/// Now, as RFC 3339 in UTC, to the second.
+/// Now, as RFC 3339 in UTC, always with three digits of the second: as text, the later one is the greater one.
 pub fn now() -> String {
-    let now = jiff::Timestamp::now();
-    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+    format!("{:.3}", jiff::Timestamp::now())
 }
 
 impl Record {
