@@ -88,7 +88,7 @@ fn fault(ground: &Ground, page: &Page, example: &Example) -> Option<String> {
     let (mut reader, writer) = io::pipe().unwrap();
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", program().parent().unwrap().display());
     let mut command = ground.command("timeout");
-    command.args(["60", "sh", "-c", &example.command]).env("PATH", path);
+    command.args(["-k", "5", "60", "sh", "-c", &example.command]).env("PATH", path);
     let mut child = command.stdout(writer.try_clone().unwrap()).stderr(Stdio::from(writer)).spawn().unwrap();
     // The command keeps the other end open as long as it holds it itself.
     drop(command);
