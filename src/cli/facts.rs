@@ -59,6 +59,7 @@ pub fn gather(spec: &Spec, context: &Context, runtime: &Path) -> Result<Facts> {
         dirs: Dirs {
             container: store.container(&id).into(),
             mount_point: store.mount_point().into(),
+            points: store.points().map(Raw::from).unwrap_or_default(),
             mark: runtime.join(sweep::mark_name(&id)?).into(),
         },
         volumes: spec.volumes.iter().map(source).collect::<Result<_>>()?,

@@ -117,6 +117,9 @@ pub struct Dirs {
     pub container: Raw,
     /// The empty folder of the store on which roots are mounted, each in a mount namespace of its own.
     pub mount_point: Raw,
+    /// The folder of the store with a place for everything that is mounted in a root: the lowest layer. Empty: there is none.
+    #[serde(default)]
+    pub points: Raw,
     /// The mark that this container is on its way: `<id>.<pid>.<start time>` in the runtime folder.
     pub mark: Raw,
 }

@@ -127,8 +127,10 @@ impl Root {
 
 /// The root's overlay, then one for each of the machine's folders in the image `host`.
 fn overlays(facts: &Facts) -> Vec<Overlay> {
+    // What the image lacks to mount on comes from below it, so that nothing has to be made and removed in every container.
+    let points = Some(facts.dirs.points.clone()).filter(|p| !p.is_empty());
     let root = Overlay {
-        lower: facts.image.layers.clone(),
+        lower: facts.image.layers.iter().cloned().chain(points).collect(),
         upper: at(facts, "upper"),
         work: at(facts, "work"),
         target: facts.dirs.mount_point.clone(),

@@ -117,9 +117,16 @@ fn release_names(store: &Store, id: &str) {
 /// # Errors
 /// Something cannot be removed; the error names it.
 pub fn remove(store: &Store, id: &str) -> Result<()> {
+    remove_known(store, id, Record::read(&store.container(id)).ok().as_ref())
+}
+
+/// Like [`remove`], for one whose record is known.
+///
+/// # Errors
+/// Something cannot be removed; the error names it.
+pub fn remove_known(store: &Store, id: &str, record: Option<&Record>) -> Result<()> {
     let folder = store.container(id);
-    let record = Record::read(&folder).ok();
-    remove_content(&folder, record.as_ref()).with_context(|| format!("remove the files of container {id}"))?;
+    remove_content(&folder, record).with_context(|| format!("remove the files of container {id}"))?;
     match record {
         Some(record) => record.name.iter().for_each(|name| release_name(store, name, id)),
         // Its run was killed between the two: only the links tell.

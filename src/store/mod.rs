@@ -10,6 +10,7 @@
 //!     containers/<id>/container.json      a container: what it is, who runs it, how it ended
 //!     containers/<id>/upper/ work/        its changes, and overlay's own folder
 //!     names/<name> -> <id>                names, unique because a link is made only where there is none
+//!     points/                             a place for everything that is mounted in a root, below every image
 //!     mnt/                                empty; every root is mounted here, each in a mount namespace of its own
 //!
 //! $XDG_RUNTIME_DIR/little-container/      memory, gone after a reboot
@@ -34,6 +35,9 @@ use std::{
 
 /// The format of the store that this version writes.
 const VERSION: u32 = 1;
+
+/// What every root gets something mounted on.
+const POINTS: &[&str] = &["proc/", "sys/", "dev/", "etc/", "etc/resolv.conf", "etc/hosts", "etc/hostname"];
 
 /// A store that is there.
 #[derive(Clone, Debug)]
@@ -74,7 +78,32 @@ impl Store {
         for folder in ["images", "layers", "host", "containers", "names", "mnt"] {
             make_private_folder(&self.root.join(folder))?;
         }
+        self.make_points()?;
         write_atomically(&self.root.join("version"), format!("{VERSION}\n").as_bytes())
+    }
+
+    /// Under a name of its own until it is whole: what is in it is seen by every container.
+    fn make_points(&self) -> io::Result<()> {
+        let draft = self.root.join(format!("points.{}", std::process::id()));
+        for folder in POINTS.iter().filter_map(|p| p.strip_suffix('/')) {
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(draft.join(folder))?;
+        }
+        for file in POINTS.iter().filter(|p| !p.ends_with('/')) {
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(draft.join(file))?;
+        }
+        let made = fs::rename(&draft, self.root.join("points"));
+        if made.is_err() {
+            let _ = fs::remove_dir_all(draft);
+        }
+        made
+    }
+
+    /// The folder with a place for everything that is mounted in a root, if it can be had: without it a container makes
+    /// these places in its own layer.
+    pub fn points(&self) -> Option<PathBuf> {
+        let folder = self.root.join("points");
+        let there = folder.is_dir() || self.make_points().is_ok() || folder.is_dir();
+        there.then_some(folder)
     }
 
     /// Its folder.

@@ -5,7 +5,7 @@ use crate::{
     spec::{Raw, ids::IdMap},
 };
 use serde::{Deserialize, Serialize};
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::OnceLock};
 
 /// `containers/<id>/container.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +86,8 @@ pub enum Status {
 impl Process {
     /// This process.
     pub fn own() -> Option<Process> {
-        Process::of(std::process::id() as i32)
+        let pid = std::process::id();
+        Some(Process { pid: pid as i32, start_time: own_start_time()?, boot_id: boot_id() })
     }
 
     /// The process that has this number now.
@@ -113,9 +114,21 @@ pub fn start_time(pid: i32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-/// This boot.
+/// The same of this process; asked of the kernel once, as every start needs it several times.
+pub fn own_start_time() -> Option<u64> {
+    static KNOWN: OnceLock<(u32, Option<u64>)> = OnceLock::new();
+    let pid = std::process::id();
+    let ask = || start_time(pid as i32);
+    let (of, time) = *KNOWN.get_or_init(|| (pid, ask()));
+    // In a child that was split off, what its parent knew is about the parent.
+    if of == pid { time } else { ask() }
+}
+
+/// This boot; asked of the kernel once.
 pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|t| t.trim().to_owned()).unwrap_or_default()
+    static KNOWN: OnceLock<String> = OnceLock::new();
+    let ask = || fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|t| t.trim().to_owned()).unwrap_or_default();
+    KNOWN.get_or_init(ask).clone()
 }
 
 /// Now, as RFC 3339 in UTC, always with three digits of the second: as text, the later one is the greater one.

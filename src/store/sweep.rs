@@ -7,7 +7,7 @@
 
 use super::{
     Store, containers,
-    record::{Process, Record, Status, boot_id, start_time},
+    record::{Process, Record, Status, boot_id, own_start_time, start_time},
 };
 use crate::sys::{clone, signal::number};
 use std::{fs, os::fd::AsFd, path::Path};
@@ -18,7 +18,7 @@ use std::{fs, os::fd::AsFd, path::Path};
 /// /proc does not tell when we were started.
 pub fn mark_name(id: &str) -> anyhow::Result<String> {
     let pid = std::process::id();
-    let start = start_time(pid as i32).ok_or_else(|| anyhow::anyhow!("read /proc/self/stat: is /proc mounted?"))?;
+    let start = own_start_time().ok_or_else(|| anyhow::anyhow!("read /proc/self/stat: is /proc mounted?"))?;
     Ok(format!("{id}.{pid}.{start}"))
 }
 

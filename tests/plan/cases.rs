@@ -35,6 +35,7 @@ pub fn facts() -> Facts {
         dirs: Dirs {
             container: format!("/s/containers/{ID}").into(),
             mount_point: "/s/mnt".into(),
+            points: "/s/points".into(),
             mark: format!("/r/{ID}.4321.98765").into(),
         },
         volumes: Vec::new(),
