@@ -241,7 +241,7 @@ fn chosen(ground: &Ground, flags: &[&str], variables: &[(&str, &str)]) -> String
     command.args(flags).arg("--rootfs").arg(ground.rootfs()).arg("true").envs(variables.iter().copied());
     let out = outcome(&mut command);
     assert_eq!(out.status, 0, "{out:?}");
-    let new_network = if out.stdout.contains("cgroup, network\n") { "none" } else { "host" };
+    let new_network = if out.stdout.contains("make a network namespace\n") { "none" } else { "host" };
     let copy = if out.stdout.contains("storage: a copy of the image") { "copy" } else { "other" };
     let single = if out.stdout.contains("asked for by --userns single") { "single" } else { "more" };
     format!("{new_network} {copy} {single}")

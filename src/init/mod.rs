@@ -64,12 +64,12 @@ impl Failure {
     }
 }
 
-/// Waits for the launcher's word, walks the steps, becomes the command.
+/// Walks the steps, one of which is to wait for the launcher's word, and becomes the command.
 ///
 /// `explain`: how many steps of the launcher come before these, where each is to be told.
 pub fn run(steps: &[InitStep], channel: Init, explain: Option<usize>) -> ! {
     // Before anything else: were the launcher killed from here on, so are we.
-    if process::die_with_parent().is_err() || process::new_session().is_err() || !channel.await_go().unwrap_or(false) {
+    if process::die_with_parent().is_err() || process::new_session().is_err() {
         clone::exit_now(crate::EXIT_OURS);
     }
     process::set_umask(0o022);

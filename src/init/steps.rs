@@ -38,6 +38,8 @@ impl Inside {
                 self.await_fuse(target)?;
                 self.layered.push(target.clone());
             }
+            InitStep::OwnNetwork => clone::new_network_namespace()?,
+            InitStep::AwaitGo => self.await_go()?,
             InitStep::OwnMounts => clone::new_mount_namespace()?,
             InitStep::BindRoot { source, target } => {
                 mount::bind(source.path(), target.path())?;
@@ -87,6 +89,11 @@ impl Inside {
             InitStep::Exec { args, env } => return Err(super::exec::exec(self, args, env)),
         }
         Ok(())
+    }
+
+    /// A launcher that has died says nothing any more: the end of the channel.
+    fn await_go(&self) -> io::Result<()> {
+        if self.channel.await_go()? { Ok(()) } else { Err(crate::sys::errno(code::EPERM)) }
     }
 
     /// Waits for the mount, not for the program: when that fails, the launcher ends us and says why.

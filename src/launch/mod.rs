@@ -152,6 +152,7 @@ fn other(step: &str, e: &std::io::Error) -> LaunchError {
 fn kind_of(step: &InitStep) -> Kind {
     match step {
         InitStep::PrivateMounts => Kind::PrivateMounts,
+        InitStep::OwnNetwork => Kind::Clone,
         InitStep::MountOverlay { .. } | InitStep::AwaitFuse { .. } => Kind::Overlay,
         InitStep::Become { .. } => Kind::Become,
         InitStep::Exec { .. } => Kind::Exec,

@@ -6,7 +6,7 @@ use crate::{
     plan::step::{Namespace, Overlay},
     say,
     store::{self, containers, record::Process, sweep},
-    sync::{self, Launcher},
+    sync::{self, Heard, Launcher},
     sys::{
         clone::{self, Child, End, namespace},
         helper::{self, Running},
@@ -78,9 +78,26 @@ impl<'a> Run<'a> {
             if self.task.explain {
                 crate::say::explain("outside", n + 1, of, step, step.why());
             }
-            self.apply(step).map_err(|e| LaunchError { step: step.to_string(), place: (n + 1, of), ..e })?;
+            if let Err(e) = self.apply(step) {
+                return Err(self.said_inside().unwrap_or(LaunchError {
+                    step: step.to_string(),
+                    place: (n + 1, of),
+                    ..e
+                }));
+            }
         }
         Ok(())
+    }
+
+    /// What the first process failed at, if it did: then our own step failed only because it is gone.
+    fn said_inside(&mut self) -> Option<LaunchError> {
+        self.init_end = None;
+        let child = self.child.as_ref()?;
+        let ended = signal::poll(&[(child.pidfd.as_fd(), signal::Wait::Read)], Some(std::time::Duration::ZERO)).ok()?;
+        match ended[0].then(|| self.channel.hear()) {
+            Some(Ok(Heard::Failed(failed))) => Some(super::inner_failure(self.task.plan, &failed)),
+            _ => None,
+        }
     }
 
     fn apply(&mut self, step: &HostStep) -> Result<(), LaunchError> {
@@ -122,7 +139,11 @@ impl<'a> Run<'a> {
             HostStep::Go => {
                 // Only init has the other end from now on: its death must read as the end of the channel.
                 self.init_end = None;
-                self.channel.go().map_err(plain)
+                match self.channel.go() {
+                    // It has failed before it came to wait, and what it said is still to be heard.
+                    Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                    done => done.map_err(plain),
+                }
             }
             HostStep::Guard => {
                 let Some(child) = &self.child else { return Ok(()) };
@@ -221,7 +242,7 @@ impl<'a> Run<'a> {
             containers::release_name(self.task.store, name, &record.id);
         }
         let done = if record.remove || outcome.is_err() {
-            containers::remove(self.task.store, &record.id).is_ok()
+            containers::remove_known(self.task.store, &record.id, Some(record)).is_ok()
         } else {
             let code = outcome.as_ref().map_or(crate::EXIT_OURS, |o| o.end.code());
             record.exit = Some(store::record::Exit { code, at: store::record::now() });
@@ -244,7 +265,6 @@ fn flag(namespace: Namespace) -> i32 {
         Namespace::Uts => namespace::UTS,
         Namespace::Ipc => namespace::IPC,
         Namespace::Cgroup => namespace::CGROUP,
-        Namespace::Network => namespace::NET,
     }
 }
 

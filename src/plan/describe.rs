@@ -14,7 +14,6 @@ impl Namespace {
             Namespace::Uts => "uts",
             Namespace::Ipc => "ipc",
             Namespace::Cgroup => "cgroup",
-            Namespace::Network => "network",
         }
     }
 }
@@ -101,6 +100,8 @@ impl fmt::Display for InitStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InitStep::PrivateMounts => f.write_str("make every mount private"),
+            InitStep::OwnNetwork => f.write_str("make a network namespace"),
+            InitStep::AwaitGo => f.write_str("wait for the launcher's word"),
             InitStep::MountOverlay { overlay, volatile } => {
                 write!(f, "mount overlay {overlay}{}", if *volatile { " volatile" } else { "" })
             }
@@ -152,6 +153,8 @@ impl InitStep {
     pub fn why(&self) -> &'static str {
         match self {
             InitStep::PrivateMounts => "nothing mounted here may ever show on the machine",
+            InitStep::OwnNetwork => "the machine's networks are out of reach, as --network none asks for",
+            InitStep::AwaitGo => "ids and folders come from outside; all before this needs neither",
             InitStep::MountOverlay { volatile: false, .. } => {
                 "reads come from the image, writes go to the container's own folder"
             }

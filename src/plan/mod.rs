@@ -38,6 +38,11 @@ pub struct Plan {
 /// The version of the plan's format.
 pub const VERSION: u32 = 1;
 
+/// Those that every container is cloned into. A network of its own takes the kernel three times as long as all of these,
+/// so that the first process makes it while the launcher has the ids mapped and the folders made.
+const NAMESPACES: &[Namespace] =
+    &[Namespace::User, Namespace::Mount, Namespace::Pid, Namespace::Uts, Namespace::Ipc, Namespace::Cgroup];
+
 /// Works out the steps.
 ///
 /// # Errors
@@ -53,7 +58,7 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan> {
     notes.extend(root.note.clone());
 
     let mut host = vec![HostStep::Mark { path: facts.dirs.mark.clone() }];
-    host.push(HostStep::Clone { namespaces: namespaces(spec) });
+    host.push(HostStep::Clone { namespaces: NAMESPACES.into() });
     host.push(HostStep::MapIds { map: ids.map.clone(), mapper: ids.mapper.clone() });
     host.extend(root.folders(facts));
     host.extend(spec.name.clone().map(|name| HostStep::ClaimName { name }));
@@ -66,7 +71,8 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan> {
     host.push(HostStep::Record { path: facts.dirs.container.path().join("container.json").into() });
     host.push(HostStep::Sweep);
 
-    let mut init = vec![InitStep::PrivateMounts];
+    let mut init = before_go(spec, facts);
+    init.push(InitStep::AwaitGo);
     init.extend(root.init(facts));
     init.push(InitStep::EnterRoot { root: facts.dirs.mount_point.clone() });
     init.extend(rootfs::system_mounts(spec, facts, &ids.map));
@@ -79,13 +85,19 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan> {
     Ok(Plan { version: VERSION, host, init, choices, notes })
 }
 
-fn namespaces(spec: &Spec) -> Vec<Namespace> {
-    use Namespace::{Cgroup, Ipc, Mount, Network as Net, Pid, User, Uts};
-    let mut all = vec![User, Mount, Pid, Uts, Ipc, Cgroup];
+/// What needs the namespaces alone, neither ids nor folders: done while the launcher has those made.
+fn before_go(spec: &Spec, facts: &Facts) -> Vec<InitStep> {
+    let mut steps = vec![InitStep::PrivateMounts];
     if spec.network == Network::None {
-        all.push(Net);
+        steps.extend([InitStep::OwnNetwork, InitStep::Loopback]);
     }
-    all
+    steps.push(InitStep::Hostname { name: hostname(spec, facts).into() });
+    steps
+}
+
+/// `--hostname`, else the short id.
+fn hostname<'a>(spec: &'a Spec, facts: &'a Facts) -> &'a str {
+    spec.hostname.as_deref().unwrap_or(short_id(&facts.id))
 }
 
 /// The short form of a container's id, which is also its default host name.

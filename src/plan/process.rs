@@ -1,7 +1,7 @@
 //! The command: its words, its environment, its user.
 
-use super::{facts::Facts, security, short_id, step::InitStep};
-use crate::spec::{Network, Raw, Spec, User, env};
+use super::{facts::Facts, hostname, security, step::InitStep};
+use crate::spec::{Raw, Spec, User, env};
 use anyhow::{Context, Result, bail};
 
 /// The terminal or what stands in for it.
@@ -14,12 +14,7 @@ pub fn terminal(spec: &Spec, facts: &Facts) -> Option<InitStep> {
 
 /// Everything from the new root to the exec.
 pub fn steps(spec: &Spec, facts: &Facts, default_user: &User) -> Result<Vec<InitStep>> {
-    let hostname = spec.hostname.clone().unwrap_or_else(|| short_id(&facts.id).into());
-    let mut steps = vec![InitStep::Hostname { name: hostname.clone() }];
-    if spec.network == Network::None {
-        steps.push(InitStep::Loopback);
-    }
-    steps.push(InitStep::WorkDir { path: workdir(spec, facts) });
+    let mut steps = vec![InitStep::WorkDir { path: workdir(spec, facts) }];
     if spec.read_only {
         steps.push(InitStep::ReadOnlyRoot);
     }
@@ -29,7 +24,7 @@ pub fn steps(spec: &Spec, facts: &Facts, default_user: &User) -> Result<Vec<Init
     if spec.init {
         steps.push(InitStep::Reaper);
     }
-    steps.push(InitStep::Exec { args: args(spec, facts)?, env: environment(spec, facts, &hostname) });
+    steps.push(InitStep::Exec { args: args(spec, facts)?, env: environment(spec, facts) });
     Ok(steps)
 }
 
@@ -74,13 +69,13 @@ fn args(spec: &Spec, facts: &Facts) -> Result<Vec<Raw>> {
 }
 
 /// The image's variables, then `-e`, then what every program expects. HOME is set when the user is known.
-fn environment(spec: &Spec, facts: &Facts, hostname: &str) -> Vec<Raw> {
+fn environment(spec: &Spec, facts: &Facts) -> Vec<Raw> {
     let mut all = Vec::new();
     for variable in facts.image.env.iter().chain(&spec.env) {
         env::set(&mut all, variable.clone());
     }
     env::set_default(&mut all, format!("PATH={}", env::DEFAULT_PATH).into());
-    env::set_default(&mut all, format!("HOSTNAME={hostname}").into());
+    env::set_default(&mut all, format!("HOSTNAME={}", hostname(spec, facts)).into());
     if let Some(term) = spec.terminal.then_some(facts.term.as_ref()).flatten() {
         let mut whole = b"TERM=".to_vec();
         whole.extend(term.bytes());

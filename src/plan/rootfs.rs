@@ -2,7 +2,7 @@
 
 use super::{
     facts::{Ability, Facts},
-    short_id,
+    hostname,
     step::{HostStep, InitStep, Overlay},
 };
 use crate::spec::{Network, Raw, Spec, Storage, ids::IdMap};
@@ -182,7 +182,7 @@ pub fn system_mounts(spec: &Spec, facts: &Facts, map: &IdMap) -> Vec<InitStep> {
 
 /// resolv.conf, hosts and hostname.
 pub fn files(spec: &Spec, facts: &Facts) -> Vec<InitStep> {
-    let name = spec.hostname.as_deref().unwrap_or(short_id(&facts.id));
+    let name = hostname(spec, facts);
     let hosts = format!(
         "127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost ip6-loopback {name}\nfe00::0\tip6-localnet\n\
          ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"

@@ -24,8 +24,6 @@ pub enum Namespace {
     Ipc,
     /// cgroup_namespaces(7)
     Cgroup,
-    /// network_namespaces(7)
-    Network,
 }
 
 /// Who writes the id maps.
@@ -118,6 +116,10 @@ impl Overlay {
 pub enum InitStep {
     /// Cuts our mounts off from the machine's.
     PrivateMounts,
+    /// Goes into a network namespace of our own (network_namespaces(7)).
+    OwnNetwork,
+    /// Waits for [`HostStep::Go`].
+    AwaitGo,
     /// Mounts the kernel's overlay. `volatile`: it is never synced to the disk.
     MountOverlay { overlay: Overlay, volatile: bool },
     /// Waits until fuse-overlayfs has mounted `target`.

@@ -9,7 +9,7 @@ use std::{
 /// The namespaces of namespaces(7), as flags of clone3(2).
 pub mod namespace {
     pub use libc::{
-        CLONE_NEWCGROUP as CGROUP, CLONE_NEWIPC as IPC, CLONE_NEWNET as NET, CLONE_NEWNS as MOUNT, CLONE_NEWPID as PID,
+        CLONE_NEWCGROUP as CGROUP, CLONE_NEWIPC as IPC, CLONE_NEWNS as MOUNT, CLONE_NEWPID as PID,
         CLONE_NEWUSER as USER, CLONE_NEWUTS as UTS,
     };
 }
@@ -131,6 +131,12 @@ pub fn open(pid: i32) -> io::Result<OwnedFd> {
 pub fn new_mount_namespace() -> io::Result<()> {
     // SAFETY: unshare(2) takes flags; no descriptor or memory of ours depends on the old namespace.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A network namespace for us alone, with nothing in it but a loopback device that is down (unshare(2)).
+pub fn new_network_namespace() -> io::Result<()> {
+    // SAFETY: unshare(2) takes flags; no socket of ours is used as if it were in the new namespace.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Puts the caller into the user and mount namespaces of the process (setns(2)). For a process with one thread.
