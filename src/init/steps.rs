@@ -61,10 +61,7 @@ impl Inside {
             InitStep::File { target, content } => self.file(target, content)?,
             InitStep::Bind { source, target, folder, read_only } => self.bind(source, target, *folder, *read_only)?,
             InitStep::OpenTerminal { size, stderr } => self.open_terminal(*size, *stderr)?,
-            InitStep::NoInput => {
-                let null = target::open(self.roots()?.new.as_fd(), Path::new("/dev/null"))?;
-                super::terminal::read_from(null)?;
-            }
+            InitStep::NoInput => self.no_input()?,
             InitStep::Mask { path } => self.mask(path.path())?,
             InitStep::ReadOnlyPath { path } => self.read_only_path(path.path())?,
             InitStep::LeaveOldRoot => self.leave_old_root()?,

@@ -5,11 +5,7 @@ use crate::sys::{
     mount, process, target,
     tty::{self, Size},
 };
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
-};
+use std::{os::fd::AsFd, path::Path};
 
 impl Inside {
     /// A terminal of the container's own devpts. Its master goes to the launcher; nobody inside has it.
@@ -29,10 +25,11 @@ impl Inside {
         target::make_file(dev, "console")?;
         Ok(mount::attach(console.as_fd(), dev, Path::new("console"))?)
     }
-}
 
-/// Puts the file at `place`, a descriptor without access, on standard input.
-pub(super) fn read_from(place: OwnedFd) -> io::Result<()> {
-    let file = target::reopen(place.as_fd())?;
-    process::replace_stdio(file.as_fd(), 0)
+    /// Puts /dev/null on standard input.
+    pub(super) fn no_input(&self) -> Result<(), Failure> {
+        let place = target::open(self.roots()?.new.as_fd(), Path::new("/dev/null"))?;
+        let null = target::reopen(place.as_fd())?;
+        Ok(process::replace_stdio(null.as_fd(), 0)?)
+    }
 }
