@@ -3,7 +3,7 @@
 //! A page is Markdown. In a block marked `console`, a line `$ COMMAND` is run by `sh` as a plain user, in a folder where
 //! `./rootfs` is a root file system with busybox; a line `> …` goes on with the command. What it prints, on either stream,
 //! must be the lines below it: `[..]` stands for any text within a line, a line `...` for any lines, and `? N` at the end
-//! for an exit status other than 0. `<!-- needs: range fuse -->` names what a page needs of the machine.
+//! for an exit status other than 0. `<!-- needs: fuse -->` names what a page needs of the machine besides a range of ids.
 //!
 //! `PAGE=volume cargo test --test console` plays one page.
 
@@ -112,15 +112,14 @@ fn fault(ground: &Ground, page: &Page, example: &Example) -> Option<String> {
     Some(told)
 }
 
-/// What `<!-- needs: … -->` says.
+/// What `<!-- needs: … -->` says. Without a range of ids each run has a note about it, which no page shows.
 fn needs(page: &Page) -> Vec<Need> {
     let line = page.text.lines().find_map(|l| l.strip_prefix("<!-- needs: ")?.strip_suffix(" -->"));
     let need = |word| match word {
-        "range" => Need::Range,
         "fuse" => Need::Fuse,
         other => panic!("{}.md: the need {other} is unknown", page.name),
     };
-    line.unwrap_or_default().split_whitespace().map(need).collect()
+    [Need::Range].into_iter().chain(line.unwrap_or_default().split_whitespace().map(need)).collect()
 }
 
 #[test]
