@@ -27,7 +27,7 @@ fn assert_as_new(ground: &Ground) {
     }
     let mut top = names(ground, ".");
     top.sort();
-    assert_eq!(top, ["containers", "host", "images", "layers", "mnt", "names", "version"]);
+    assert_eq!(top, ["containers", "host", "images", "layers", "mnt", "names", "points", "version"]);
 }
 
 fn at_once(ground: &Ground, count: usize, flags: &[&str]) {

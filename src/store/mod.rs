@@ -78,7 +78,6 @@ impl Store {
         for folder in ["images", "layers", "host", "containers", "names", "mnt"] {
             make_private_folder(&self.root.join(folder))?;
         }
-        self.make_points()?;
         write_atomically(&self.root.join("version"), format!("{VERSION}\n").as_bytes())
     }
 
