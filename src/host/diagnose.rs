@@ -1,7 +1,7 @@
 //! From an errno to a cause: what on this machine explains the failure, what mends it, and who can do it.
 
 use crate::sys::{code, mount};
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs, io, path::Path};
 
 /// One cause and one remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,12 +184,27 @@ pub fn folder(path: &Path, e: i32) -> Option<Advice> {
         code::ENOSPC => advice(You, format!("the file system of {shown} is full"), SPACE),
         code::EDQUOT => advice(You, format!("your quota on the file system of {shown} is used up"), SPACE),
         code::EROFS => advice(You, format!("{shown} is mounted read-only"), MOVE),
+        code::EACCES | code::EPERM if is_unreadable(path) => {
+            advice(You, format!("you may not read {}", path.display()), READABLE)
+        }
         code::EACCES | code::EPERM => advice(You, format!("{shown} does not let you write"), MOVE),
         code::ENOTSUP => advice(You, format!("the file system of {shown} has no extended attributes"), MOVE),
         _ => None,
     }
 }
 
+/// A FIFO is not opened to find out, for that could take for ever.
+fn is_unreadable(path: &Path) -> bool {
+    let refused = |e: io::Error| e.kind() == io::ErrorKind::PermissionDenied;
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => fs::File::open(path).is_err_and(refused),
+        Ok(metadata) if metadata.is_dir() => fs::read_dir(path).is_err_and(refused),
+        Ok(_) => false,
+        Err(e) => refused(e),
+    }
+}
+
+const READABLE: &str = "give a path that you may read; for the store that is --store DIR or LITTLE_CONTAINER_STORE";
 const SPACE: &str = "`little-container images` and `ps -a` show what can be removed; or move the store to another file system with \
                      --store DIR or LITTLE_CONTAINER_STORE";
 const MOVE: &str = "choose another store with --store DIR or LITTLE_CONTAINER_STORE";
