@@ -121,6 +121,16 @@ fn a_source_that_is_missing() {
         fs::set_permissions(&locked, fs::Permissions::from_mode(0o700)).unwrap();
         let out = ground.sh(&["-v", "locked/in:/x"], "true");
         assert_advice(&out, 125, &["-v locked/in:/x: Permission denied", "give a path that you may read"]);
+        let file = ground.file("secret", "A=1\n");
+        std::os::unix::fs::chown(&file, Some(0), Some(0)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        for path in [file, locked.clone(), locked.join("in")] {
+            let path = path.display().to_string();
+            let cause = format!("cause: you may not read {path}");
+            assert_advice(&ground.end(["import", "x", &path]), 1, &["Permission denied", &cause]);
+            let out = ground.end(["run", "--env-file", &path, "host", "true"]);
+            assert_advice(&out, 125, &["--env-file", "Permission denied", &cause]);
+        }
     }
 }
 
