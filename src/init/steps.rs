@@ -97,7 +97,7 @@ impl Inside {
     fn await_fuse(&self, target: &Raw) -> Result<(), Failure> {
         let start = Instant::now();
         let mut pause = Duration::from_micros(200);
-        while mount::file_system(target.path())?.kind != mount::magic::FUSE {
+        while !is_mounted(target.path())? {
             if !self.channel.launcher_lives() || start.elapsed() > FUSE_PATIENCE {
                 return Err(Failure::with(crate::sys::errno(code::ENODEV), "fuse-overlayfs did not mount in time"));
             }
@@ -255,6 +255,13 @@ impl Inside {
         let place = plain(self.roots()?.new.as_fd(), path)?;
         Ok(mount::attach(tree.as_fd(), place.as_fd(), Path::new(""))?)
     }
+}
+
+/// Whether fuse-overlayfs is mounted on this very folder; the one around it may be such a mount itself.
+fn is_mounted(folder: &Path) -> io::Result<bool> {
+    use std::{fs::metadata, os::unix::fs::MetadataExt};
+    let around = folder.parent().unwrap_or(folder);
+    Ok(mount::file_system(folder)?.kind == mount::magic::FUSE && metadata(folder)?.dev() != metadata(around)?.dev())
 }
 
 /// The place at `path`, which the image must not have made a link.

@@ -186,6 +186,10 @@ impl<'a> Run<'a> {
 
     fn start_fuse(&mut self, program: &Path, overlay: &Overlay, squash: bool) -> io::Result<()> {
         let Some(child) = &self.child else { return Ok(()) };
+        if let Some((_, first)) = self.fuse.first() {
+            let root = overlay.target.path().parent().unwrap_or(Path::new("/"));
+            await_root(child.pid, root, first)?;
+        }
         let running = helper::start_inside(program, fuse_words(overlay, squash), child.pidfd.as_fd())?;
         let pidfd = clone::open(running.pid())?;
         self.fuse.push((running, pidfd));
@@ -275,6 +279,20 @@ fn make_mark(path: &Path) -> io::Result<()> {
 fn unmapped(e: MapError) -> LaunchError {
     let detail = e.to_string();
     LaunchError { kind: Kind::MapIds, errno: e.errno, detail, ..other("", &io::Error::from_raw_os_error(0)) }
+}
+
+/// The folders of the image `host` are mounted in its root, which must be there first. Were its program to die, the wait
+/// for the command says so.
+fn await_root(pid: i32, root: &Path, program: &OwnedFd) -> io::Result<()> {
+    use crate::sys::{mount, signal};
+    let seen = Path::new("/proc").join(pid.to_string()).join("root").join(root.strip_prefix("/").unwrap_or(root));
+    let pause = Some(std::time::Duration::from_millis(1));
+    while mount::file_system(&seen)?.kind != mount::magic::FUSE {
+        if signal::poll(&[(program.as_fd(), signal::Wait::Read)], pause)?.contains(&true) {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// The words of fuse-overlayfs(1): in the foreground, so that it is our child and dies with us.
