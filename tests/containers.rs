@@ -211,3 +211,13 @@ fn what_another_machine_runs_is_left_alone() {
     assert_eq!(ground.ok(["rm", "-f", "far"]), "far\n");
     assert_eq!(ground.leftovers(), [""; 0]);
 }
+
+#[test]
+fn what_a_killed_run_left_is_collected_by_a_run_with_another_store() {
+    let ground = ground!();
+    let mut running = ground.running(&["--rm"]);
+    kill_and_wait(&ground, &mut running);
+    let mut command = ground.lc(["--store", "other", "run", "--rm", "--rootfs"]);
+    assert_eq!(outcome(command.arg(ground.rootfs()).arg("true")).status, 0);
+    assert_eq!(ground.leftovers(), [""; 0]);
+}

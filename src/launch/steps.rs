@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
     fn apply(&mut self, step: &HostStep) -> Result<(), LaunchError> {
         let plain = |e: io::Error| other("", &e);
         match step {
-            HostStep::Mark { path } => make_mark(path.path()).map_err(plain),
+            HostStep::Mark { path } => std::os::unix::fs::symlink(self.task.store.root(), path.path()).map_err(plain),
             HostStep::Clone { namespaces } => self.clone(namespaces),
             HostStep::MapIds { map, mapper } => {
                 let pid = self.child.as_ref().map_or(0, |c| c.pid);
@@ -153,7 +153,7 @@ impl<'a> Run<'a> {
             HostStep::Record { .. } => self.write_record(),
             HostStep::Sweep => {
                 let own = sweep::mark_name(&self.task.record.id).ok();
-                sweep::marks(self.task.store, self.task.runtime, own.as_deref());
+                sweep::marks(self.task.runtime, own.as_deref());
                 Ok(())
             }
         }
@@ -253,7 +253,7 @@ impl<'a> Run<'a> {
             record.write(&self.task.store.container(&record.id)).is_ok()
         };
         if done && let Ok(mark) = sweep::mark_name(&record.id) {
-            let _ = fs::remove_dir(self.task.runtime.join(mark));
+            let _ = fs::remove_file(self.task.runtime.join(mark));
         }
         if let Some(guard) = self.guard.take() {
             guard.wait();
@@ -270,10 +270,6 @@ fn flag(namespace: Namespace) -> i32 {
         Namespace::Ipc => namespace::IPC,
         Namespace::Cgroup => namespace::CGROUP,
     }
-}
-
-fn make_mark(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 fn unmapped(e: MapError) -> LaunchError {

@@ -14,7 +14,7 @@
 //!     mnt/                                empty; every root is mounted here, each in a mount namespace of its own
 //!
 //! $XDG_RUNTIME_DIR/little-container/      memory, gone after a reboot
-//!     <id>.<pid>.<start time>/            the mark of a run: made first, removed last
+//!     <id>.<pid>.<start time> -> store    the mark of a run: made first, removed last
 //!     overlay.*                           what the probe of the kernel's overlay said
 //! ```
 //!

@@ -1,8 +1,8 @@
 //! Marks of runs, and taking away what killed runs have left.
 //!
-//! A run's first act is to make an empty folder `<id>.<pid>.<start time>` in the runtime folder and its last to remove it.
-//! One mkdir(2) says atomically which container is on its way and who is responsible. Whoever finds a mark whose process
-//! is gone ends what is left of that container. The runtime folder is in memory: when it is made anew, after a reboot,
+//! A run's first act is to make a link `<id>.<pid>.<start time>` to its store in the runtime folder and its last to remove
+//! it. One symlink(2) says atomically which container of which store is on its way and who is responsible. Whoever finds a
+//! mark whose process is gone ends what is left of that container. The runtime folder is in memory: when it is made anew, after a reboot,
 //! every container of the store is looked at once instead.
 
 use super::{
@@ -35,15 +35,16 @@ fn parse(name: &str) -> Option<Mark<'_>> {
     valid.then_some(Mark { id, pid, start_time: start })
 }
 
-/// Looks at every mark but `own` and clears up after those whose run is gone. Failures are left to the next one.
-pub fn marks(store: &Store, runtime: &Path, own: Option<&str>) {
+/// Looks at every mark but `own`, whichever store it is of, and clears up after those whose run is gone. Failures are left to the next one.
+pub fn marks(runtime: &Path, own: Option<&str>) {
     let Ok(entries) = fs::read_dir(runtime) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str().filter(|n| Some(*n) != own) else { continue };
         let Some(mark) = parse(name) else { continue };
-        if start_time(mark.pid) != Some(mark.start_time) && clear(store, mark.id) {
-            let _ = fs::remove_dir(entry.path());
+        let Ok(root) = fs::read_link(entry.path()) else { continue };
+        if start_time(mark.pid) != Some(mark.start_time) && clear(&Store { root }, mark.id) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
