@@ -13,7 +13,11 @@ use crate::{
     plan::{HostStep, InitStep, Plan},
     store::{Store, record::Record},
     sync::Failed,
-    sys::{clone::End, errno, signal::number},
+    sys::{
+        clone::End,
+        errno,
+        signal::{Signals, number},
+    },
 };
 use std::{
     fmt,
@@ -102,6 +106,19 @@ impl std::error::Error for LaunchError {}
 /// The C library's words for an errno, without its number.
 fn text_of(code: i32) -> String {
     crate::say::words(&errno(code))
+}
+
+/// Those that ask to end, whatever the command makes of them.
+const ASKING: &[i32] = &[number::SIGTERM, number::SIGINT, number::SIGHUP, number::SIGQUIT];
+
+/// Takes the signals that wait; the first that asks to end, if there is one.
+fn asks_to_end(signals: &mut Signals) -> Option<i32> {
+    while let Ok(Some(received)) = signals.take() {
+        if ASKING.contains(&received.number) {
+            return Some(received.number);
+        }
+    }
+    None
 }
 
 /// Launches and waits. Whatever happens, nothing of it is left running, and with `--rm` nothing on the disk.

@@ -212,12 +212,7 @@ impl<'a> Run<'a> {
 
     /// The signal that asks us to end and has not been looked at yet, if one has come.
     pub(super) fn interrupted(&mut self) -> Option<End> {
-        while let Ok(Some(received)) = self.signals.take() {
-            if [number::SIGINT, number::SIGTERM, number::SIGHUP, number::SIGQUIT].contains(&received.number) {
-                return Some(End::Signal(received.number as u8));
-            }
-        }
-        None
+        super::asks_to_end(&mut self.signals).map(|number| End::Signal(number as u8))
     }
 
     /// Takes back what was made, on every way out. What fails here is found again by the next run's sweep.

@@ -1,10 +1,13 @@
 //! The caller's terminal while the container has one of its own: raw, and put back on every way out.
 
-use crate::sys::tty::{self, Modes};
+use crate::sys::{
+    signal::{Signals, Wait, poll},
+    tty::{self, Modes},
+};
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// How much is read at once.
@@ -18,6 +21,8 @@ pub(super) struct OwnTerminal {
     pub(super) to_inside: Vec<u8>,
     /// Printed, and not yet taken by our output.
     pub(super) to_outside: Vec<u8>,
+    /// What was typed last is no end of a line.
+    line_open: bool,
     /// Our input has ended.
     pub(super) input_ended: bool,
     /// The container has closed its side for good.
@@ -27,6 +32,8 @@ pub(super) struct OwnTerminal {
 impl OwnTerminal {
     /// Takes over: from here on every byte typed goes to the container.
     pub(super) fn new(master: OwnedFd) -> io::Result<OwnTerminal> {
+        // A program that does not read must make us wait for nothing: what it prints would stay where it is.
+        tty::set_nonblocking(master.as_fd())?;
         let stdin = io::stdin();
         let before = if tty::is_terminal(stdin.as_fd()) { Some(tty::make_raw(stdin.as_fd())?) } else { None };
         Ok(OwnTerminal {
@@ -34,6 +41,7 @@ impl OwnTerminal {
             before,
             to_inside: Vec::new(),
             to_outside: Vec::new(),
+            line_open: false,
             input_ended: false,
             output_ended: false,
         })
@@ -61,8 +69,11 @@ impl OwnTerminal {
         self.to_inside.extend(&piece[..length]);
         if length == 0 {
             self.input_ended = true;
-            // A pipe that ends is like the key that ends the input.
-            self.to_inside.extend(tty::end_of_input(self.master.as_fd()));
+            // A pipe that ends is like the key that ends the input; in the middle of a line the first one only ends that.
+            let key = tty::end_of_input(self.master.as_fd());
+            self.to_inside.extend(key.into_iter().chain(key.filter(|_| self.line_open)));
+        } else {
+            self.line_open = piece[length - 1] != b'\n';
         }
         Ok(&self.to_inside[old..old + length])
     }
@@ -76,45 +87,45 @@ impl OwnTerminal {
         Ok(())
     }
 
-    /// Passes on what waits in one direction, as much as is taken.
-    pub(super) fn write_inside(&mut self) -> io::Result<()> {
-        let taken = tty::write(&self.master, &self.to_inside)?;
-        self.to_inside.drain(..taken);
-        Ok(())
+    /// Passes on what waits in one direction, as much as is taken. A container that has closed its side swallows it.
+    pub(super) fn write_inside(&mut self) {
+        pass(&self.master, &mut self.to_inside);
     }
 
     /// Passes on what waits in the other direction. An output that nobody reads any more swallows it.
     pub(super) fn write_outside(&mut self) {
-        match tty::write(io::stdout(), &self.to_outside) {
-            Ok(taken) => {
-                self.to_outside.drain(..taken);
-            }
-            Err(_) => self.to_outside.clear(),
-        }
+        pass(io::stdout(), &mut self.to_outside);
     }
 
-    /// After the command's end: what it printed last. A program it left behind may hold the terminal open for ever.
-    pub(super) fn drain(&mut self) {
-        use crate::sys::signal::{Wait, poll};
-        let until = Instant::now() + Duration::from_secs(1);
-        while !self.output_ended && Instant::now() < until {
-            match poll(&[(self.master.as_fd(), Wait::Read)], Some(Duration::from_millis(20))) {
-                Ok(ready) if ready[0] => {
-                    if self.read_output().is_err() {
-                        break;
-                    }
+    /// After the command's end, which was also the end of all other programs inside: what they printed last, however slowly
+    /// it is taken. A signal ends the wait, and so does patience with who has been asked to end before.
+    pub(super) fn drain(&mut self, signals: &mut Signals, asked_to_end: bool) {
+        let patience = asked_to_end.then_some(Duration::from_secs(1));
+        loop {
+            if !self.to_outside.is_empty() {
+                let stdout = io::stdout();
+                let wanted = [(stdout.as_fd(), Wait::Write), (signals.as_fd(), Wait::Read)];
+                match poll(&wanted, patience).as_deref() {
+                    Ok([true, _]) => self.write_outside(),
+                    Ok([_, true]) if super::asks_to_end(signals).is_none() => {}
+                    _ => return,
                 }
-                _ => break,
+            } else if self.output_ended
+                || !poll(&[(self.master.as_fd(), Wait::Read)], Some(Duration::from_secs(1))).is_ok_and(|ready| ready[0])
+                || self.read_output().is_err()
+            {
+                return;
             }
-            self.flush();
         }
-        self.flush();
     }
+}
 
-    fn flush(&mut self) {
-        while !self.to_outside.is_empty() {
-            self.write_outside();
-        }
+/// One write: what was taken is gone from `waiting`, and so is everything when nobody will ever take it.
+fn pass(to: impl AsFd, waiting: &mut Vec<u8>) {
+    match tty::write(to, waiting) {
+        Ok(taken) => drop(waiting.drain(..taken)),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+        Err(_) => waiting.clear(),
     }
 }
 

@@ -30,6 +30,8 @@ struct Seen {
     failed: Option<LaunchError>,
     fuse_died: Option<String>,
     signalled: Option<Signalled>,
+    /// A signal has come that ends most programs.
+    asked_to_end: bool,
     kill_at: Option<Instant>,
 }
 
@@ -53,7 +55,7 @@ impl Run<'_> {
         let end =
             self.attend(&mut seen).map_err(|e| LaunchError { step: "wait for the command".into(), ..other("", &e) })?;
         if let Some(terminal) = &mut self.terminal {
-            terminal.drain();
+            terminal.drain(&mut self.signals, seen.asked_to_end);
         }
         // A step that failed for want of the root file system is not what went wrong first.
         if let (Some(failed), None) = (seen.failed, &seen.fuse_died) {
@@ -77,12 +79,8 @@ impl Run<'_> {
                     Source::Fuse(n) => self.fuse_ended(*n, seen)?,
                     Source::Input => self.input(seen)?,
                     Source::Output => self.terminal.as_mut().map_or(Ok(()), OwnTerminal::read_output)?,
-                    Source::ToInside => self.terminal.as_mut().map_or(Ok(()), OwnTerminal::write_inside)?,
-                    Source::ToOutside => {
-                        if let Some(terminal) = &mut self.terminal {
-                            terminal.write_outside();
-                        }
-                    }
+                    Source::ToInside => self.terminal.iter_mut().for_each(OwnTerminal::write_inside),
+                    Source::ToOutside => self.terminal.iter_mut().for_each(OwnTerminal::write_outside),
                     Source::Init => {}
                 }
             }
@@ -163,6 +161,7 @@ impl Run<'_> {
 
     fn take_signals(&mut self, seen: &mut Seen) -> io::Result<()> {
         while let Some(received) = self.signals.take()? {
+            seen.asked_to_end |= super::ASKING.contains(&received.number);
             match received.number {
                 number::SIGWINCH => {
                     if let Some(terminal) = &self.terminal {
@@ -240,9 +239,10 @@ impl Run<'_> {
             clone::signal(child.pidfd.as_fd(), number::SIGHUP)?;
             return self.end_in_place_of(number::SIGHUP, seen);
         }
-        if typed.len() == 1
-            && let Some(number) = tty::signal_of(terminal.master.as_fd(), typed[0])
-            && tty::foreground(terminal.master.as_fd()) == Some(child.pid)
+        // Held down, the key may come several times at once.
+        let master = terminal.master.as_fd();
+        if let Some(number) = typed.iter().find_map(|byte| tty::signal_of(master, *byte))
+            && tty::foreground(master) == Some(child.pid)
         {
             return self.end_in_place_of(number, seen);
         }

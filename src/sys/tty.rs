@@ -59,6 +59,11 @@ pub fn restore(fd: BorrowedFd<'_>, modes: &Modes) -> io::Result<()> {
     Ok(rustix::termios::tcsetattr(fd, OptionalActions::Now, &modes.0)?)
 }
 
+/// Lets a write take what there is room for and never wait (FIONBIO).
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(fd, true)?)
+}
+
 /// Opens a pty of the devpts instance whose ptmx is `ptmx`: the master, and the other side for the programs.
 pub fn open_pty(dev: BorrowedFd<'_>, ptmx: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
