@@ -168,7 +168,7 @@ impl Run<'_> {
                         terminal.resize();
                     }
                 }
-                number::SIGTSTP => self.stop(received)?,
+                number::SIGTSTP => self.stop()?,
                 number::SIGHUP => {
                     // From kill(2) it means what the command takes it for: often to read its configuration anew.
                     if received.from_kernel {
@@ -208,15 +208,11 @@ impl Run<'_> {
     }
 
     /// Ctrl-Z: the command stops, then we do; when we go on, so does it.
-    fn stop(&self, received: Received) -> io::Result<()> {
+    fn stop(&self) -> io::Result<()> {
         let Some(child) = &self.child else { return Ok(()) };
-        let to_all = |number| {
-            if received.from_kernel {
-                clone::signal_group(child.pid, number)
-            } else {
-                clone::signal(child.pidfd.as_fd(), number)
-            }
-        };
+        // The group, for with --init the command is not the first process. At the very start there is none yet.
+        let to_all =
+            |number| clone::signal_group(child.pid, number).or_else(|_| clone::signal(child.pidfd.as_fd(), number));
         to_all(number::SIGSTOP)?;
         signal::stop_self()?;
         to_all(number::SIGCONT)?;
