@@ -55,6 +55,7 @@ pub fn start_inside<S: AsRef<OsStr>>(
 ) -> io::Result<Running> {
     use std::os::fd::AsRawFd;
     let raw = pidfd.as_raw_fd();
+    let launcher = std::process::id() as i32;
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env_clear();
     let enter = move || {
@@ -63,7 +64,10 @@ pub fn start_inside<S: AsRef<OsStr>>(
         super::process::new_session()?;
         super::process::reset_signals()?;
         // Last: a change of credentials takes the death signal back.
-        super::process::die_with_parent()
+        super::process::die_with_parent()?;
+        // Were the launcher killed before that, nobody would end us.
+        let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+        if parent == Some(launcher) { Ok(()) } else { Err(super::errno(libc::ESRCH)) }
     };
     // SAFETY: only system calls, between fork and exec of a process with one thread.
     let child = unsafe { command.pre_exec(enter) }.spawn()?;
