@@ -118,11 +118,14 @@ fn stop_and_continue_reach_the_command() {
     let ground = ground!();
     for flags in [&[][..], &["--init"]] {
         let live = Live::ready(&mut sh(&ground, flags, "trap 'exit 4' TERM; echo ready; while :; do sleep 0.02; done"));
-        let (runner, init) = (live.family().remove(0), live.init());
+        // With --init the command is not the first process: the shell is meant as well.
+        let family = live.family();
+        let all: Vec<_> = family.iter().filter(|s| s.pid == live.pid() || ["sh", "init"].contains(&&*s.name)).collect();
+        assert_eq!(all.len(), 2 + flags.len());
         live.signal(Signal::SIGTSTP);
-        until("the stop", || runner.is_stopped() && init.is_stopped());
+        until("the stop", || all.iter().all(|s| s.is_stopped()));
         live.signal(Signal::SIGCONT);
-        until("the continuation", || !runner.is_stopped() && !init.is_stopped());
+        until("the continuation", || !all.iter().any(|s| s.is_stopped()));
         live.signal(Signal::SIGTERM);
         assert_eq!(live.end().status, 4);
     }
