@@ -64,6 +64,14 @@ fn runtime(ground: &Ground) -> TempDir {
     folder
 }
 
+/// Ends the process that podman leaves behind for its next call, by the number it has written down.
+pub fn end_pause(runtime: &Path) {
+    let text = fs::read_to_string(runtime.join("libpod/tmp/pause.pid")).unwrap_or_default();
+    if let Ok(pid) = text.trim().parse() {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
 /// All of them in turn, round after round, every second round backwards: what one leaves to the kernel to clear up does not
 /// always fall on the same one. Who fails is said and left out.
 pub fn rounds(ground: &Ground, contenders: Vec<Contender<'_>>, runs: usize) -> Vec<Row> {
@@ -102,6 +110,7 @@ pub fn rounds(ground: &Ground, contenders: Vec<Contender<'_>>, runs: usize) -> V
         }
         failed.map(|n| all.remove(n));
     }
+    end_pause(runtime.path());
     let sorted = |mut row: Row| {
         row.times.sort_by(f64::total_cmp);
         row

@@ -165,15 +165,10 @@ impl<'a> Place<'a> {
                 quiet(self.ground.command(program).arg("--store").arg(store).args(["rm", "-f"]).args(some));
             }
         }
-        if self.ground.path("home/.local/share/containers").exists() {
-            quiet(self.ground.command("podman").args(["system", "migrate"]));
-            quiet(
-                self.ground
-                    .command("podman")
-                    .args(["unshare", "rm", "-rf"])
-                    .arg(self.ground.path("home/.local/share/containers")),
-            );
-            quiet(self.ground.command("podman").args(["system", "migrate"]));
+        let storage = self.ground.path("home/.local/share/containers");
+        if storage.exists() {
+            quiet(self.ground.command("podman").args(["unshare", "rm", "-rf"]).arg(storage));
+            crate::measure::end_pause(&self.ground.path("run"));
         }
     }
 }
