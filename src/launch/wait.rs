@@ -160,7 +160,9 @@ impl Run<'_> {
     }
 
     fn take_signals(&mut self, seen: &mut Seen) -> io::Result<()> {
-        while let Some(received) = self.signals.take()? {
+        // Not until there is none: where they come faster than they are handled, the end would never be looked at.
+        for _ in 0..16 {
+            let Some(received) = self.signals.take()? else { break };
             seen.asked_to_end |= super::ASKING.contains(&received.number);
             match received.number {
                 number::SIGWINCH => {
@@ -197,7 +199,7 @@ impl Run<'_> {
     /// So that Ctrl-C ends `sleep` here as everywhere, it is then killed in their place.
     fn end_in_place_of(&self, number: i32, seen: &mut Seen) -> io::Result<()> {
         let Some(child) = &self.child else { return Ok(()) };
-        if self.task.reaper || !signal::ENDING.contains(&number) {
+        if self.task.reaper || seen.signalled.is_some() || !signal::ENDING.contains(&number) {
             return Ok(());
         }
         if !seen.running || has_default(child.pid, number) {
@@ -253,13 +255,23 @@ impl Run<'_> {
     }
 }
 
-/// Whether the process neither catches, ignores nor blocks the signal (proc_pid_status(5)).
+/// Whether the process neither catches, ignores nor blocks the signal (proc_pid_status(5)). One that blocks it for good reads
+/// it in another way; every fork(3) blocks all of them for a moment, and that one is waited for.
 fn has_default(pid: i32, number: i32) -> bool {
-    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
-    let mask = |name: &str| {
-        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
-        u64::from_str_radix(line.trim(), 16).ok()
-    };
-    let all = ["SigBlk:", "SigIgn:", "SigCgt:"].map(mask);
-    all.iter().all(|m| m.is_some_and(|m| m & (1 << (number - 1)) == 0))
+    for _ in 0..50 {
+        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+        let has = |name: &str| {
+            let line = status.lines().find_map(|l| l.strip_prefix(name));
+            let mask = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok());
+            mask.is_none_or(|mask| mask & (1 << (number - 1)) != 0)
+        };
+        if has("SigIgn:") || has("SigCgt:") {
+            return false;
+        }
+        if !has("SigBlk:") {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
 }
