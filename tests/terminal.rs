@@ -102,7 +102,7 @@ fn the_modes_are_restored_when_the_command_cannot_be_started() {
     assert_eq!(pty.end(), 127);
     assert_eq!(pty.modes(), pty.before);
     let text = "little-container: error: the image has no command no-such-command";
-    assert!(pty.output.text().contains(text), "{}", pty.output.text());
+    pty.output.await_text(text);
 }
 
 #[test]
