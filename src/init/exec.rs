@@ -1,12 +1,13 @@
 //! Becoming the command, or saying exactly why that cannot be.
 
-use super::{Failure, Inside};
+use super::{Failure, Inside, program};
 use crate::{
     EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND,
     spec::{Raw, env},
     sys::{code, errno, process, target},
 };
 use std::{
+    ffi::CString,
     io,
     os::fd::AsFd,
     path::{Path, PathBuf},
@@ -34,9 +35,10 @@ fn attempt(inside: &Inside, args: &[Raw], variables: &[Raw]) -> io::Result<Failu
         // It was killed while no death signal was set.
         return Err(errno(code::EPERM));
     }
+    let way = Way { inside, environment: &environment };
     let mut last = (PathBuf::from(&**name), errno(code::ENOENT));
     for candidate in candidates(name, &variables) {
-        let e = process::exec(&candidate, &words, &environment);
+        let e = way.go(&candidate, &words, SCRIPTS);
         let missing = matches!(e.raw_os_error(), Some(code::ENOENT | code::ENOTDIR)) && !exists(inside, &candidate);
         if !missing {
             last = (candidate, e);
@@ -47,6 +49,77 @@ fn attempt(inside: &Inside, args: &[Raw], variables: &[Raw]) -> io::Result<Failu
         }
     }
     Ok(explain(inside, name, last.0, last.1, &variables))
+}
+
+/// How many interpreters may be scripts themselves, as for the kernel.
+const SCRIPTS: usize = 5;
+
+/// How many links may lead to the file, as for the kernel (path_resolution(7)).
+const LINKS: usize = 40;
+
+/// The way to an exec that can only ever run a file of the container.
+///
+/// Until the exec /proc/self/exe of this process is our own program on the machine, which container root owns. Were the
+/// kernel to look up a path that leads there, as the interpreter after `#!` may, the container's loader would run with a
+/// handle on it (CVE-2019-5736). So every path is resolved here, where magic links lead nowhere, and what is executed is
+/// named by a folder's descriptor and a name that is no link. That descriptor is close-on-exec, for which the kernel refuses
+/// to run a script: nobody can make the file one in between. Scripts are taken apart here instead.
+struct Way<'a> {
+    inside: &'a Inside,
+    environment: &'a [CString],
+}
+
+impl Way<'_> {
+    fn go(&self, path: &Path, words: &[CString], scripts: usize) -> io::Error {
+        let mut file = path.to_owned();
+        for _ in 0..LINKS {
+            let (Some(name), folder) = (file.file_name(), file.parent().unwrap_or(Path::new("/"))) else {
+                return errno(code::EACCES);
+            };
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let e = match open(self.inside, folder) {
+                Ok(place) => match process::exec_at(place.as_fd(), name, words, self.environment) {
+                    e if e.raw_os_error() == Some(code::ELOOP) => match target::read_link(place.as_fd(), name) {
+                        Ok(to) => {
+                            file = folder.join(to);
+                            continue;
+                        }
+                        Err(e) => e,
+                    },
+                    e => e,
+                },
+                Err(e) => e,
+            };
+            return if e.raw_os_error() == Some(code::ENOENT) {
+                self.other_than_a_program(path, words, scripts, e)
+            } else {
+                e
+            };
+        }
+        errno(code::ELOOP)
+    }
+
+    /// The kernel has found no program of its own: a script, or something that is registered in binfmt_misc.
+    fn other_than_a_program(&self, path: &Path, words: &[CString], scripts: usize, e: io::Error) -> io::Error {
+        let Ok(head) = open(self.inside, path).map(|place| program::head(&place)) else { return e };
+        let Some((interpreter, argument)) = program::shebang(&head) else {
+            // What runs a program of another machine was opened on the machine when it was registered (flag F).
+            let foreign = !head.is_empty() && program::machine(&head) != Some(program::own_machine());
+            return if foreign { process::exec(path, words, self.environment) } else { e };
+        };
+        if scripts == 0 {
+            return errno(code::ELOOP);
+        }
+        let argument = argument.as_deref();
+        let own = [Some(interpreter.as_os_str()), argument, Some(path.as_os_str())];
+        match process::c_strings(own.into_iter().flatten()) {
+            Ok(mut all) => {
+                all.extend(words.iter().skip(1).cloned());
+                self.go(&interpreter, &all, scripts - 1)
+            }
+            Err(e) => e,
+        }
+    }
 }
 
 fn candidates(name: &Raw, variables: &[Raw]) -> Vec<PathBuf> {
@@ -88,120 +161,31 @@ fn explain(inside: &Inside, name: &Raw, file: PathBuf, e: io::Error, variables: 
     if target::is_folder(place.as_fd()).unwrap_or(false) {
         return failure(EXIT_NOT_EXECUTABLE, format!("{name} is a folder"));
     }
-    let head = target::reopen(place.as_fd()).ok().map(head_of).unwrap_or_default();
+    if !target::is_file(place.as_fd()).unwrap_or(true) {
+        return failure(EXIT_NOT_EXECUTABLE, format!("{name} is no file but a device, a pipe or a socket"));
+    }
+    let head = program::head(&place);
     let detail = match e.raw_os_error() {
         Some(code::EACCES) => format!("{name} is not executable: `chmod +x` it, or name its interpreter"),
-        Some(code::ENOENT) if ends_with_return(&head) => {
+        Some(code::ENOENT) if program::ends_with_return(&head) => {
             format!(
                 "the first line of {name} ends with a carriage return, as on Windows: `sed -i 's/\\r$//'` takes it out"
             )
         }
-        Some(code::ENOENT) => match interpreter(&head) {
+        Some(code::ENOENT) => match program::interpreter(&head) {
             Some(wanted) => format!("{name} needs {wanted}, which the image does not have"),
             None => format!("{name} needs a loader that the image does not have"),
         },
-        Some(code::ENOEXEC) => no_exec_format(&name, &head),
+        Some(code::ENOEXEC) => program::no_exec_format(&name, &head),
         Some(code::E2BIG) => "the arguments and the environment are too long".into(),
         _ => format!("{name} cannot be started"),
     };
     failure(EXIT_NOT_EXECUTABLE, detail)
 }
 
-fn head_of(file: std::os::fd::OwnedFd) -> Vec<u8> {
-    use std::io::Read;
-    let mut head = Vec::new();
-    // A few kilobytes hold the #! line, or the program headers and the name of the loader.
-    let _ = std::fs::File::from(file).take(8192).read_to_end(&mut head);
-    head
-}
-
-fn no_exec_format(name: &Raw, head: &[u8]) -> String {
-    match (machine(head), head) {
-        (Some(machine), _) if machine != own_machine() => format!(
-            "{name} is a program for {machine}, this machine is {}, and no interpreter for it is registered in binfmt_misc \
-             (package qemu-user-static)",
-            own_machine()
-        ),
-        (Some(_), _) => format!("{name} is a damaged program"),
-        (None, []) => format!("{name} is empty"),
-        (None, _) => format!("{name} has no #! line: name its interpreter, as in `sh {name}`"),
-    }
-}
-
-/// Whether the kernel looks for an interpreter whose name ends with a carriage return, which nobody sees.
-fn ends_with_return(head: &[u8]) -> bool {
-    head.starts_with(b"#!") && head.split(|b| *b == b'\n').next().is_some_and(|line| line.ends_with(b"\r"))
-}
-
-/// What runs the file: the rest of a `#!` line, or PT_INTERP of an ELF program (elf(5)).
-fn interpreter(head: &[u8]) -> Option<String> {
-    if let Some(line) = head.strip_prefix(b"#!") {
-        let line = line.split(|b| *b == b'\n').next()?;
-        let word = line.trim_ascii().split(|b| *b == b' ' || *b == b'\t').next()?;
-        return Some(format!("{}", Raw::from(word.to_vec())));
-    }
-    let wide = *head.get(4)? == 2 && head.starts_with(b"\x7fELF");
-    let number = |at: usize, len: usize| {
-        head.get(at..at + len).map(|b| b.iter().rev().fold(0usize, |n, b| n << 8 | usize::from(*b)))
-    };
-    let (table, size, count) = if wide {
-        (number(32, 8)?, number(54, 2)?, number(56, 2)?)
-    } else {
-        (number(28, 4)?, number(42, 2)?, number(44, 2)?)
-    };
-    for n in 0..count.min(64) {
-        let at = table.checked_add(n * size)?;
-        if number(at, 4)? == 3 {
-            let (start, len) = if wide {
-                (number(at + 8, 8)?, number(at + 32, 8)?)
-            } else {
-                (number(at + 4, 4)?, number(at + 16, 4)?)
-            };
-            let name = head.get(start..start.checked_add(len)?)?;
-            return Some(String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name)).into_owned());
-        }
-    }
-    None
-}
-
-/// The machine a program is for, as uname(1) names it.
-fn machine(head: &[u8]) -> Option<&'static str> {
-    let [0x7f, b'E', b'L', b'F', ..] = head else { return None };
-    Some(match u16::from_le_bytes([*head.get(18)?, *head.get(19)?]) {
-        3 => "i386",
-        40 => "arm",
-        62 => "x86_64",
-        183 => "aarch64",
-        243 => "riscv64",
-        21 => "ppc64le",
-        _ => "another machine",
-    })
-}
-
-fn own_machine() -> &'static str {
-    std::env::consts::ARCH
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn interpreters() {
-        assert_eq!(interpreter(b"#!/bin/bash -e\necho").as_deref(), Some("/bin/bash"));
-        assert_eq!(interpreter(b"#! /usr/bin/env python\n").as_deref(), Some("/usr/bin/env"));
-        assert_eq!(interpreter(b"#!/bin/sh\r\n").as_deref(), Some("/bin/sh"));
-        assert!(ends_with_return(b"#!/bin/sh\r\necho") && !ends_with_return(b"#!/bin/sh\necho\r\n"));
-        assert_eq!(interpreter(b"text"), None);
-        assert_eq!(interpreter(b"\x7fELF\x02"), None);
-    }
-
-    #[test]
-    fn our_own_program_is_understood() {
-        let head = head_of(std::fs::File::open("/proc/self/exe").unwrap().into());
-        assert_eq!(machine(&head), Some(own_machine()));
-        assert!(interpreter(&head).is_some_and(|i| i.starts_with("/lib")));
-    }
 
     #[test]
     fn path_entries() {

@@ -8,6 +8,7 @@
 
 mod exec;
 mod files;
+mod program;
 mod reaper;
 mod steps;
 mod terminal;

@@ -195,6 +195,17 @@ pub fn exec(program: &Path, args: &[CString], env: &[CString]) -> io::Error {
     }
 }
 
+/// execveat(2) of a name in a folder, which must not be a link (ELOOP); comes back only with an error.
+///
+/// `folder` is close-on-exec, so that the kernel runs no script this way: ENOENT (execveat(2), BUGS).
+pub fn exec_at(folder: BorrowedFd<'_>, name: &OsStr, args: &[CString], env: &[CString]) -> io::Error {
+    let Ok(name) = CString::new(name.as_bytes()) else { return super::errno(libc::EINVAL) };
+    match nix::unistd::execveat(folder, &name, args, env, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Err(e) => e.into(),
+        Ok(never) => match never {},
+    }
+}
+
 /// setenv(3), for a child that was just split off: nobody else reads the environment meanwhile.
 pub fn set_variable(name: &str, value: &str) {
     // SAFETY: the process has one thread.

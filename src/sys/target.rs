@@ -150,6 +150,11 @@ pub fn is_folder(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
 }
 
+/// Whether this is a regular file.
+pub fn is_file(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::RegularFile)
+}
+
 /// The whole of a regular file inside `root`, if it is one and not longer than `limit`: EINVAL otherwise.
 pub fn read(root: BorrowedFd<'_>, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     // O_NONBLOCK: a fifo in that place must not hold us up.
@@ -200,6 +205,17 @@ pub fn remove_file(dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
 /// See [`remove_file`].
 pub fn remove_folder(dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::REMOVEDIR)?)
+}
+
+/// Like [`reopen`], for a regular file only: EINVAL for anything else, which could keep the reader waiting.
+pub fn reopen_file(place: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    if is_file(place)? { reopen(place) } else { Err(super::errno(libc::EINVAL)) }
+}
+
+/// Where a link in a folder leads (readlinkat(2)).
+pub fn read_link(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<std::path::PathBuf> {
+    let to = rustix::fs::readlinkat(folder, name, Vec::new())?;
+    Ok(std::path::PathBuf::from(OsStr::from_bytes(to.to_bytes())))
 }
 
 /// Opens for reading what an O_PATH descriptor holds, by its name in /proc/self/fd (proc(5)).
