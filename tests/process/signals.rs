@@ -56,7 +56,7 @@ fn a_command_without_a_handler_ends_by_the_signal_all_the_same() {
             let mut command = ground.lc(["run", "--rm"]);
             command.args(flags).arg("--rootfs").arg(ground.rootfs()).args(["sleep", "1000"]);
             let live = Live::start(&mut command);
-            until("the command", || live.family().iter().any(|s| s.name == "sleep"));
+            until("the command", || live.family().iter().any(|s| s.name == "busybox"));
             live.signal(signal);
             let out = live.end();
             assert_eq!((out.status, out.stdout.as_str(), out.stderr.as_str()), (status, "", ""), "{signal} {flags:?}");
@@ -120,7 +120,7 @@ fn stop_and_continue_reach_the_command() {
         let live = Live::ready(&mut sh(&ground, flags, "trap 'exit 4' TERM; echo ready; while :; do sleep 0.02; done"));
         // With --init the command is not the first process: the shell is meant as well.
         let family = live.family();
-        let all: Vec<_> = family.iter().filter(|s| s.pid == live.pid() || ["sh", "init"].contains(&&*s.name)).collect();
+        let all: Vec<_> = family.iter().filter(|s| s.pid == live.pid() || ["busybox", "init"].contains(&&*s.name)).collect();
         assert_eq!(all.len(), 2 + flags.len());
         live.signal(Signal::SIGTSTP);
         until("the stop", || all.iter().all(|s| s.is_stopped()));
