@@ -310,7 +310,7 @@ fn import_default_makes_it_the_default() {
     let text = fs::read_to_string(ground.path("home/.config/little-container/config.toml")).unwrap();
     assert_eq!(text, "default_image = \"mybox\"\n# mine\nstorage = \"auto\"\n");
     let out = ground.end(["run", "--rm", "cat", "/proc/self/comm"]);
-    assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("cat\n", ""));
+    assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("busybox\n", ""));
 }
 
 #[test]

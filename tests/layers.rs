@@ -21,7 +21,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("userns", &["spec", "plan", "sys", "say"]),
     ("init", &["spec", "plan", "sync", "sys", "say"]),
     ("host", &["spec", "plan", "sys", "say", "userns"]),
-    ("store", &["spec", "plan", "sys", "say", "userns"]),
+    ("store", &["spec", "plan", "sys", "say", "userns", "host"]),
     ("image", &["sys"]),
     ("launch", &["spec", "plan", "sys", "say", "sync", "userns", "init", "store", "image"]),
     ("cli", &["spec", "plan", "sys", "say", "sync", "userns", "init", "host", "store", "image", "launch"]),

@@ -6,15 +6,12 @@ use super::{
     words::HOST,
 };
 use crate::{
-    host, image,
-    plan::ids::{self, Caller},
-    spec::Userns,
+    image,
     store::{
         containers,
         images::{self, Image},
     },
-    sys::{cred, dir},
-    userns,
+    sys::dir,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{fs, io, os::fd::AsFd, path::Path};
@@ -87,7 +84,7 @@ fn remove_one(image: &Image, force: bool, context: &Context) -> Result<()> {
     }
     for layer in images::remove(root, image)? {
         let folder = images::layer_dir(root, &layer);
-        remove_layer(folder.parent().unwrap_or(&folder), &image.ids)?;
+        remove_layer(folder.parent().unwrap_or(&folder))?;
     }
     Ok(())
 }
@@ -106,19 +103,11 @@ fn users(image: &Image, context: &Context) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Takes a layer's folder away, inside a user namespace where its files have mapped owners.
-pub fn remove_layer(folder: &Path, ids: &str) -> Result<()> {
+/// Takes a layer's folder away.
+pub fn remove_layer(folder: &Path) -> Result<()> {
     let remove = || -> io::Result<()> {
         let parent = fs::File::open(folder.parent().unwrap_or(Path::new("/")))?;
         dir::remove_tree(parent.as_fd(), folder.file_name().unwrap_or_default())
     };
-    let direct = match remove() {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && ids == "range" => {
-            let (uid, gid) = cred::own_ids();
-            let ids = ids::choose(Userns::Range, &Caller { uid, gid, ids: &host::sub_ids(Userns::Range) })?;
-            userns::inside(&ids.map, &ids.mapper, || Ok(remove().map(|()| Vec::new())?)).map(drop)
-        }
-        other => other.map_err(anyhow::Error::from),
-    };
-    direct.with_context(|| format!("remove {}", folder.display()))
+    containers::with_every_id(remove).with_context(|| format!("remove {}", folder.display()))
 }

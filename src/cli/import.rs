@@ -73,7 +73,7 @@ pub fn from_source(name: &str, source: &OsStr, context: &Context) -> Result<Imag
     let staging = images::staging(root);
     store::make_private_folder(&staging.join("root")).with_context(|| format!("make {}", staging.display()))?;
     let kind = if ids.map.is_range() { "range" } else { "single" };
-    let made = unpack(input, &staging, &ids).inspect_err(|_| drop(image_verbs::remove_layer(&staging, kind)));
+    let made = unpack(input, &staging, &ids).inspect_err(|_| drop(image_verbs::remove_layer(&staging)));
     let made = made.with_context(|| format!("import {} into {}", Path::new(source).display(), root.display()))?;
     let image = keep(name, source, made, &staging, kind, root)?;
     Ok(image)
@@ -110,7 +110,7 @@ fn keep(name: &str, source: &OsStr, made: Made, staging: &Path, kind: &str, root
     }
     if place.exists() {
         // The same content is there already.
-        image_verbs::remove_layer(staging, kind)?;
+        image_verbs::remove_layer(staging)?;
     } else {
         fs::rename(staging, place).with_context(|| format!("rename {} to {}", staging.display(), place.display()))?;
     }
@@ -142,7 +142,7 @@ fn sweep_staging(root: &Path) {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|n| n.strip_prefix(".tmp-")?.split('-').next()?.parse::<i32>().ok());
         if pid.is_some_and(|pid| start_time(pid).is_none()) {
-            let _ = image_verbs::remove_layer(&entry.path(), "range");
+            let _ = image_verbs::remove_layer(&entry.path());
         }
     }
 }

@@ -4,20 +4,21 @@ use super::{Context, facts, failure, flags::Run, table, variable, words};
 use crate::{
     host::dirs,
     launch::{self, Task},
-    plan::{self, HostStep, InitStep, Plan, step::Mapper},
+    plan::{self, InitStep, Plan},
     say,
     spec::{Network, Raw, Spec, Storage, Tmpfs, Userns, Volume, check_name, env},
     store::{
         record::{self, Process, Record},
         sweep,
     },
-    sys::{clone::End, process, tty},
+    sys::{clone::End, process, target, tty},
 };
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::{fs, io, os::fd::AsFd, path::PathBuf};
 
 pub fn run(flags: Run, context: &Context) -> Result<u8> {
+    refuse_folders()?;
     let meant = words::understand(&flags, context)?;
     let how = How { dry_run: flags.dry_run, explain: flags.explain, word: meant.guessed.clone() };
     meant.note.iter().for_each(|text| say::note(text));
@@ -31,6 +32,20 @@ pub fn run(flags: Run, context: &Context) -> Result<u8> {
         }
         other => other,
     }
+}
+
+/// A folder of the machine on standard input, output or errors would be a way out of the container (CVE-2024-21626).
+fn refuse_folders() -> Result<()> {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    for (name, fd) in [("input", stdin.as_fd()), ("output", stdout.as_fd()), ("errors", stderr.as_fd())] {
+        if target::is_folder(fd).unwrap_or(false) {
+            bail!(
+                "standard {name} is a folder\n  cause: from a folder that is open, paths lead out of the container\n  \
+                 fix (you): take the `<` or `>` with the folder away; -v shows a folder inside"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What of the command line is not about the container.
@@ -144,14 +159,6 @@ fn environment(files: &[PathBuf], flags: &[std::ffi::OsString]) -> Result<Vec<Ra
 }
 
 fn record(spec: &Spec, facts: &plan::Facts, plan: &Plan) -> Result<Record> {
-    let (map, mapper) = plan
-        .host
-        .iter()
-        .find_map(|step| match step {
-            HostStep::MapIds { map, mapper } => Some((map.clone(), mapper.clone())),
-            _ => None,
-        })
-        .unwrap_or((Default::default(), Mapper::Ourselves { deny_setgroups: true }));
     let command = match plan.init.last() {
         Some(InitStep::Exec { args, .. }) => args.clone(),
         _ => Vec::new(),
@@ -169,8 +176,6 @@ fn record(spec: &Spec, facts: &plan::Facts, plan: &Plan) -> Result<Record> {
         runner: Process::own().context("read /proc/self/stat: is /proc mounted?")?,
         init: None,
         exit: None,
-        map,
-        mapper,
         choices: plan.choices.clone(),
     })
 }

@@ -40,8 +40,8 @@ fn has_home(data: &Path) -> bool {
 }
 
 /// The folder for what lives until the next boot, and whether it was made just now: `$XDG_RUNTIME_DIR` or the place where
-/// systemd puts it, if it is ours; else a folder in /dev/shm or /tmp. Others' folders, as `su` and `sudo -E` leave in the variable, are
-/// passed over.
+/// systemd puts it, if it is ours; else a folder in /dev/shm or /tmp. Others' folders, as `su` and `sudo -E` leave in the
+/// variable, are passed over.
 ///
 /// # Errors
 /// No folder can be had.
@@ -53,7 +53,10 @@ pub fn runtime() -> Result<(PathBuf, bool)> {
         if !is_ours(&base, uid) {
             continue;
         }
-        if let Ok(made) = make(&base.join(NAME)) {
+        // Where others may write to the base, too, ours in it may be one that they have made.
+        if let Ok(made) = make(&base.join(NAME))
+            && is_private(&base.join(NAME), uid)
+        {
             return Ok((base.join(NAME), made));
         }
     }
@@ -65,6 +68,10 @@ pub fn runtime() -> Result<(PathBuf, bool)> {
 
 fn is_ours(folder: &Path, uid: u32) -> bool {
     fs::symlink_metadata(folder).is_ok_and(|m| m.is_dir() && m.uid() == uid && m.permissions().mode() & 0o200 != 0)
+}
+
+fn is_private(folder: &Path, uid: u32) -> bool {
+    fs::symlink_metadata(folder).is_ok_and(|m| m.is_dir() && m.uid() == uid && m.permissions().mode() & 0o077 == 0)
 }
 
 fn make(folder: &Path) -> io::Result<bool> {
@@ -81,8 +88,7 @@ fn private_in(base: &str) -> Result<PathBuf> {
     let uid = cred::effective_uid();
     let folder = PathBuf::from(format!("{base}/{NAME}-{uid}"));
     make(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
-    let metadata = fs::symlink_metadata(&folder)?;
-    if !metadata.is_dir() || metadata.uid() != uid || metadata.permissions().mode() & 0o077 != 0 {
+    if !is_private(&folder, uid) {
         bail!(
             "{} is not a folder of yours alone\n  cause: somebody else made it, or opened it to others\n  \
              fix (you): set XDG_RUNTIME_DIR and LITTLE_CONTAINER_STORE to folders of your own",

@@ -5,10 +5,13 @@
 
 use crate::sys::{
     clone::{self, Child},
-    process,
+    cred, process,
     signal::{self, Signals, Wait, number},
 };
 use std::{io, os::fd::AsFd};
+
+/// CAP_KILL of capabilities(7).
+const KILL: u8 = 5;
 
 /// Splits: the child goes on to the exec, the parent stays and does not come back.
 pub(super) fn split() -> io::Result<()> {
@@ -18,6 +21,10 @@ pub(super) fn split() -> io::Result<()> {
         Some(command) => {
             process::close_all_but(&[command.pidfd.as_fd()]);
             process::hide_arguments("init");
+            // To pass signals on to a command of another user is all it may need.
+            if cred::set_capabilities(1 << KILL).is_err() && cred::set_capabilities(0).is_err() {
+                clone::exit_now(crate::EXIT_OURS);
+            }
             for number in 0..3 {
                 process::close_stdio(number);
             }

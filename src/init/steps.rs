@@ -73,7 +73,7 @@ impl Inside {
             InitStep::Hostname { name } => process::set_hostname(name)?,
             InitStep::Loopback => process::loopback_up()?,
             InitStep::WorkDir { path } => {
-                let dir = target::open_or_make(self.roots()?.new.as_fd(), path.path(), Kind::Folder, None)?;
+                let dir = self.place(path.path(), Kind::Folder)?;
                 process::change_dir_fd(dir.as_fd())?;
             }
             InitStep::LimitCapabilities { keep } => {

@@ -118,9 +118,9 @@ impl<'a> Run<'a> {
             HostStep::ClaimName { name } => containers::claim_name(self.task.store, name, &self.task.record.id)
                 .map_err(|e| LaunchError { detail: say::chain(&e), ..plain(io::Error::from_raw_os_error(0)) }),
             HostStep::Copy { layers, to } => {
-                let record = &self.task.record;
-                let owners = if record.map.is_range() { image::Owners::Mapped } else { image::Owners::Single };
-                let copied = userns::inside(&record.map, &record.mapper, || {
+                let (map, mapper) = self.task.plan.ids().unwrap_or_default();
+                let owners = if map.is_range() { image::Owners::Mapped } else { image::Owners::Single };
+                let copied = userns::inside(&map, &mapper, || {
                     let to = fs::File::open(to.path())?;
                     for layer in layers {
                         image::clone_tree(fs::File::open(layer.path())?.as_fd(), to.as_fd(), &owners)?;

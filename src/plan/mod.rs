@@ -15,10 +15,11 @@ pub use describe::words;
 pub use facts::Facts;
 pub use step::{HostStep, InitStep, Namespace};
 
-use crate::spec::{Network, Spec};
+use crate::spec::{Network, Spec, ids::IdMap};
 use anyhow::Result;
 use ids::Caller;
 use serde::{Deserialize, Serialize};
+use step::Mapper;
 
 /// What will be done, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,16 @@ pub struct Plan {
     pub choices: Vec<String>,
     /// What the user should know, once, on stderr.
     pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// The id maps, and who writes them.
+    pub fn ids(&self) -> Option<(IdMap, Mapper)> {
+        self.host.iter().find_map(|step| match step {
+            HostStep::MapIds { map, mapper } => Some((map.clone(), mapper.clone())),
+            _ => None,
+        })
+    }
 }
 
 /// The version of the plan's format.

@@ -44,6 +44,12 @@ pub enum Mapper {
     },
 }
 
+impl Default for Mapper {
+    fn default() -> Mapper {
+        Mapper::Ourselves { deny_setgroups: true }
+    }
+}
+
 /// What the launcher does, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "step")]

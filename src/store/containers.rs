@@ -1,7 +1,14 @@
 //! Containers of the store: found by name, id or the beginning of an id; taken away with everything they wrote.
 
 use super::{Store, record::Record};
-use crate::{say, sys::dir, userns};
+use crate::{
+    host,
+    plan::ids::{self, Caller},
+    say,
+    spec::Userns,
+    sys::{cred, dir},
+    userns,
+};
 use anyhow::{Context, Result, bail};
 use std::{
     ffi::OsStr,
@@ -29,8 +36,8 @@ pub struct Broken {
 pub fn list(store: &Store) -> Result<Vec<Listed>> {
     let folder = store.root().join("containers");
     let entries = fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
-    // A name that begins with a dot is a probe's (host/overlay.rs), which another process may be at.
-    let ids = entries.filter_map(|e| e.ok()?.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
+    // Anything else is none: a probe's folder (host/overlay.rs), which another process may be at.
+    let ids = entries.filter_map(|e| e.ok()?.file_name().into_string().ok().filter(|name| super::is_id(name)));
     let mut all: Vec<Listed> =
         ids.map(|id| Record::read(&store.container(&id)).map_err(|e| Broken { id, why: say::chain(&e) })).collect();
     all.sort_by(|a, b| created(b).cmp(created(a)));
@@ -49,6 +56,7 @@ pub fn find(store: &Store, word: &str) -> Result<String> {
     if crate::spec::check_name(word, 64).is_ok()
         && let Ok(id) = fs::read_link(store.root().join("names").join(word))
         && let Ok(id) = id.into_os_string().into_string()
+        && super::is_id(&id)
         && store.container(&id).exists()
     {
         return Ok(id);
@@ -58,7 +66,7 @@ pub fn find(store: &Store, word: &str) -> Result<String> {
     if hex {
         for entry in fs::read_dir(store.root().join("containers"))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if name.starts_with(word) {
+            if name.starts_with(word) && super::is_id(&name) {
                 found.push(name);
             }
         }
@@ -80,7 +88,7 @@ pub fn claim_name(store: &Store, name: &str, id: &str) -> Result<()> {
         match symlink(id, &link) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 let holder = fs::read_link(&link).unwrap_or_default();
-                if store.root().join("containers").join(&holder).exists() {
+                if holder.to_str().is_some_and(|id| super::is_id(id) && store.container(id).exists()) {
                     bail!(
                         "the name {name:?} is taken by container {}\n  \
                          fix (you): `little-container rm {name}` frees it, or choose another --name",
@@ -126,7 +134,7 @@ pub fn remove(store: &Store, id: &str) -> Result<()> {
 /// Something cannot be removed; the error names it.
 pub fn remove_known(store: &Store, id: &str, record: Option<&Record>) -> Result<()> {
     let folder = store.container(id);
-    remove_content(&folder, record).with_context(|| format!("remove the files of container {id}"))?;
+    remove_content(&folder).with_context(|| format!("remove the files of container {id}"))?;
     match record {
         Some(record) => record.name.iter().for_each(|name| release_name(store, name, id)),
         // Its run was killed between the two: only the links tell.
@@ -137,17 +145,24 @@ pub fn remove_known(store: &Store, id: &str, record: Option<&Record>) -> Result<
 }
 
 /// Takes away what was written under a container's folder, all but the record.
+fn remove_content(folder: &Path) -> Result<()> {
+    with_every_id(|| empty(folder))
+}
+
+/// Does it, and where that is refused does it again with every id that we have, for files of mapped owners.
 ///
 /// # Errors
 /// Something cannot be removed.
-pub fn remove_content(folder: &Path, record: Option<&Record>) -> Result<()> {
-    let direct = empty(folder);
-    match (&direct, record) {
-        (Err(e), Some(record)) if e.kind() == io::ErrorKind::PermissionDenied && record.map.is_range() => {
-            userns::inside(&record.map, &record.mapper, || Ok(empty(folder).map(|()| Vec::new())?))?;
-            Ok(())
-        }
-        _ => Ok(direct?),
+pub fn with_every_id(remove: impl Fn() -> io::Result<()>) -> Result<()> {
+    let refused = match remove() {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => e,
+        done => return Ok(done?),
+    };
+    let (uid, gid) = cred::own_ids();
+    let ids = host::sub_ids(Userns::Range);
+    match ids::choose(Userns::Range, &Caller { uid, gid, ids: &ids }) {
+        Ok(ids) => userns::inside(&ids.map, &ids.mapper, || Ok(remove().map(|()| Vec::new())?)).map(drop),
+        Err(_) => Err(refused.into()),
     }
 }
 

@@ -26,10 +26,11 @@ pub mod images;
 pub mod record;
 pub mod sweep;
 
+use crate::sys::cred;
 use anyhow::{Context, Result, bail};
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -54,7 +55,7 @@ impl Store {
         let store = Store { root: root.into() };
         match fs::read_to_string(root.join("version")) {
             Ok(text) => match text.trim().parse::<u32>() {
-                Ok(version) if version <= VERSION => Ok(store),
+                Ok(version) if version <= VERSION => store.checked(),
                 _ => bail!(
                     "the store {} has format {:?}, and this version knows formats up to {VERSION}\n  \
                      fix (you): use a newer little-container, or another store (--store DIR)",
@@ -72,6 +73,26 @@ impl Store {
             ),
             Err(e) => Err(e).with_context(|| format!("open the store {}", root.display())),
         }
+    }
+
+    /// A store that a mark names: as it is, if it is ours.
+    pub fn known(root: PathBuf) -> Option<Store> {
+        (root.is_absolute() && root.join("version").exists()).then(|| Store { root }.checked().ok()).flatten()
+    }
+
+    /// What lies in a store becomes paths and processes. One that others can write to is not ours to act upon.
+    fn checked(self) -> Result<Store> {
+        let metadata = fs::metadata(&self.root)?;
+        if metadata.uid() == cred::effective_uid() && metadata.permissions().mode() & 0o002 == 0 {
+            return Ok(self);
+        }
+        bail!(
+            "the store {} is not yours alone\n  cause: it belongs to uid {}, mode {:o}\n  \
+             fix (you): choose another with --store DIR or LITTLE_CONTAINER_STORE",
+            self.root.display(),
+            metadata.uid(),
+            metadata.permissions().mode() & 0o777
+        )
     }
 
     fn make(&self) -> io::Result<()> {
@@ -121,6 +142,11 @@ impl Store {
     }
 }
 
+/// Whether this is the id of a container: 64 hexadecimal digits, and so never a path.
+pub fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// A folder for us alone, and those above it.
 ///
 /// # Errors
@@ -136,8 +162,13 @@ pub fn make_private_folder(path: &Path) -> io::Result<()> {
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}", std::process::id()));
+    let create = || fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft);
     let write = || -> io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = match create() {
+            // Of a process that had our number and was killed; never written through, for it may be a link.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(&draft).and_then(|()| create())?,
+            file => file?,
+        };
         io::Write::write_all(&mut file, content)?;
         fs::rename(&draft, path)
     };

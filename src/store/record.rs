@@ -1,9 +1,6 @@
 //! The record of a container, and whether what it names still lives.
 
-use crate::{
-    plan::step::Mapper,
-    spec::{Raw, ids::IdMap},
-};
+use crate::spec::Raw;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path, sync::OnceLock};
 
@@ -39,10 +36,6 @@ pub struct Record {
     /// How it ended.
     #[serde(default)]
     pub exit: Option<Exit>,
-    /// By which map its files have their owners, and who can write that map again.
-    pub map: IdMap,
-    /// See `map`.
-    pub mapper: Mapper,
     /// What was decided for it and why.
     #[serde(default)]
     pub choices: Vec<String>,
@@ -143,7 +136,12 @@ impl Record {
     /// It cannot be read, or is not whole.
     pub fn read(folder: &Path) -> anyhow::Result<Record> {
         let content = fs::read(folder.join("container.json"))?;
-        Ok(serde_json::from_slice(&content)?)
+        let record: Record = serde_json::from_slice(&content)?;
+        // Ids become paths: what a record says of itself must be what it was found by.
+        if !super::is_id(&record.id) || folder.file_name() != Some(record.id.as_ref()) {
+            anyhow::bail!("it is of another container");
+        }
+        Ok(record)
     }
 
     /// Writes it.

@@ -31,11 +31,12 @@ struct Mark<'a> {
 fn parse(name: &str) -> Option<Mark<'_>> {
     let mut parts = name.split('.');
     let (id, pid, start) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let valid = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) && parts.next().is_none();
+    let valid = super::is_id(id) && parts.next().is_none();
     valid.then_some(Mark { id, pid, start_time: start })
 }
 
-/// Looks at every mark but `own`, whichever store it is of, and clears up after those whose run is gone. Failures are left to the next one.
+/// Looks at every mark but `own`, whichever store it is of, and clears up after those whose run is gone. Failures are left to
+/// the next one.
 pub fn marks(runtime: &Path, own: Option<&str>) {
     let Ok(entries) = fs::read_dir(runtime) else { return };
     for entry in entries.flatten() {
@@ -43,7 +44,8 @@ pub fn marks(runtime: &Path, own: Option<&str>) {
         let Some(name) = name.to_str().filter(|n| Some(*n) != own) else { continue };
         let Some(mark) = parse(name) else { continue };
         let Ok(root) = fs::read_link(entry.path()) else { continue };
-        if start_time(mark.pid) != Some(mark.start_time) && clear(&Store { root }, mark.id) {
+        let gone = start_time(mark.pid) != Some(mark.start_time);
+        if gone && Store::known(root).is_none_or(|store| clear(&store, mark.id)) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -60,13 +62,24 @@ pub fn everything(store: &Store, runtime: &Path, machine: &str) {
             Ok(record) if record.remove && record.status(machine) == Status::Killed => {
                 clear(store, &record.id);
             }
-            // No record: a start that never came so far, unless it is one that is just under way.
-            Err(broken) if !marks.iter().any(|m| m.starts_with(&broken.id)) && !has_record(store, &broken.id) => {
+            // No record: a start that never came so far, unless it is one that is just under way, whose mark may lie in
+            // another login's runtime folder or on another machine.
+            Err(broken)
+                if !marks.iter().any(|m| m.starts_with(&broken.id))
+                    && !has_record(store, &broken.id)
+                    && is_old(&store.container(&broken.id)) =>
+            {
                 let _ = containers::remove(store, &broken.id);
             }
             _ => {}
         }
     }
+}
+
+/// Longer than any start takes, a copy of a large image included.
+fn is_old(folder: &Path) -> bool {
+    let age = fs::metadata(folder).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+    age.is_some_and(|age| age > std::time::Duration::from_secs(3600))
 }
 
 fn has_record(store: &Store, id: &str) -> bool {

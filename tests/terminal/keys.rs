@@ -27,7 +27,7 @@ fn interrupt_and_quit_end_a_command_that_does_not_handle_them() {
     for (key, status) in [("\x03", 130), ("\x1c", 131), ("\x03\x03\x03", 130), ("text\x03", 130)] {
         for flags in [&[][..], &["--init"]] {
             let mut pty = Pty::run(&ground, flags, &["sleep", "1000"]);
-            pty.await_program("sleep");
+            pty.await_program("busybox");
             until("raw mode", || pty.is_raw());
             pty.type_in(key);
             assert_eq!(pty.end(), status, "{key:?} {flags:?}");
@@ -94,8 +94,8 @@ fn ctrl_z_and_fg_in_the_callers_shell() {
     let mut pty = Pty::start(&mut command);
     pty.output.await_text("$ ");
     pty.type_in("$LC run --rm --rootfs $ROOT sleep 1000 | cat\r");
-    pty.await_program("sleep");
-    let inside = pty.family().into_iter().find(|s| s.name == "sleep").unwrap();
+    pty.await_program("busybox");
+    let inside = pty.family().into_iter().find(|s| s.name == "busybox").unwrap();
     pty.type_in("\x1a");
     pty.output.await_text("Stopped");
     until("the stop", || inside.is_stopped());
