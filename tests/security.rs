@@ -37,7 +37,10 @@ fn soon(command: &mut Command) -> Outcome {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
     let (sender, receiver) = mpsc::channel();
-    let waiter = thread::spawn(move || sender.send(child.wait_with_output().unwrap()).unwrap());
+    let waiter = thread::spawn(move || {
+        // Nobody listens to one that came too late.
+        let _ = sender.send(child.wait_with_output().unwrap());
+    });
     let Ok(out) = receiver.recv_timeout(Duration::from_secs(10)) else {
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
         panic!("it hangs: {command:?}");
