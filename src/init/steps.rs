@@ -178,6 +178,13 @@ impl Inside {
             }
             tree => tree?,
         };
+        // Devices can be written to all the same; what is refused is to change mode, owner or times of the machine's own file,
+        // as root could where root outside runs the container. Before Linux 5.12 that is left to the id map.
+        let read_only = Attributes { read_only: true, ..Attributes::default() };
+        match mount::set_attributes(tree.as_fd(), read_only, false) {
+            Err(e) if e.raw_os_error() != Some(code::ENOSYS) => return Err(e.into()),
+            _ => {}
+        }
         let dev = self.dev()?.as_fd();
         target::make_file(dev, name)?;
         Ok(mount::attach(tree.as_fd(), dev, Path::new(name))?)

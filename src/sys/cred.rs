@@ -13,9 +13,15 @@ pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The user name the system's own sources give for a uid (getpwuid(3)): the file, a directory service, systemd.
+/// The user name the system's own sources give for a uid (getent(1)): the file, a directory service, systemd.
+///
+/// By the program and not by getpwuid(3), which loads the services' libraries into us, and into a static build those of
+/// another C library.
 pub fn user_name(uid: u32) -> Option<String> {
-    nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten().map(|u| u.name)
+    let program = super::helper::find("getent", std::env::var_os("PATH").as_deref())?;
+    let (status, line) = super::helper::output(&program, ["passwd", &uid.to_string()]).ok()?;
+    let name = String::from_utf8_lossy(&line).split(':').next()?.to_owned();
+    (status.success() && !name.is_empty()).then_some(name)
 }
 
 /// Sets all three group ids, then all three user ids (setresgid(2), setresuid(2)).
