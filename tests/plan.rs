@@ -177,7 +177,7 @@ fn every_step_occurs_in_a_golden_plan() {
 
     let (name, every) = variants!(InitStep: PrivateMounts OwnNetwork AwaitGo MountOverlay AwaitFuse OwnMounts BindRoot EnterRoot MountTmpfs
         Device Link MountDevpts MountShm MountMqueue MountProc MountSys BindSys MountCgroup File Bind OpenTerminal NoInput
-        Mask ReadOnlyPath LeaveOldRoot ReadOnlyRoot Hostname Loopback WorkDir LimitCapabilities Become NoNewPrivs Reaper
+        Mask ReadOnlyPath LeaveOldRoot ReadOnlyRoot Hostname Loopback WorkDir LimitCapabilities Become NoNewPrivs RefuseCalls Reaper
         Exec);
     let seen: BTreeSet<_> = plans.iter().flat_map(|p| &p.init).map(name).collect();
     assert_eq!(seen, every);

@@ -22,10 +22,20 @@ pub(super) fn head(place: &OwnedFd) -> Vec<u8> {
 
 /// The interpreter of a script and its one argument, as the kernel takes them from the line.
 pub(super) fn shebang(head: &[u8]) -> Option<(PathBuf, Option<Raw>)> {
-    let line = head.get(..head.len().min(LINE))?.strip_prefix(b"#!")?;
+    let line = match head.iter().take(LINE).position(|b| *b == b'\n') {
+        Some(end) => &head[..end],
+        // The last byte that it reads stays free for a NUL.
+        None => &head[..head.len().min(LINE - 1)],
+    };
+    let cut = line.len() == LINE - 1;
+    let line = line.strip_prefix(b"#!")?;
     // Spaces and tabs, and nothing else: a carriage return at the end is part of the name, as for the kernel.
     let blank = |b: &u8| *b == b' ' || *b == b'\t';
-    let line = trim(line.split(|b| *b == b'\n').next()?, blank);
+    let line = trim(line, blank);
+    if cut && !line.iter().any(blank) {
+        // An interpreter of which only the beginning is known.
+        return None;
+    }
     let (interpreter, rest) = line.split_at(line.iter().position(blank).unwrap_or(line.len()));
     let argument = trim(rest, blank);
     let path = Raw::from(interpreter.to_vec()).path().to_owned();
@@ -127,7 +137,9 @@ mod tests {
         assert_eq!(read("#!sh"), Some(("sh".into(), None)));
         assert_eq!(read("#!\n/bin/sh"), None);
         assert_eq!(read("# !/bin/sh"), None);
-        assert_eq!(read(&format!("#!/{}", "x".repeat(300))).map(|(p, _)| p.as_os_str().len()), Some(254));
+        assert_eq!(read(&format!("#!/{}", "x".repeat(300))), None);
+        let long = read(&format!("#!/x {}", "y".repeat(300))).and_then(|(_, argument)| argument);
+        assert_eq!(long.map(|a| a.len()), Some(250));
     }
 
     #[test]

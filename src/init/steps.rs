@@ -7,7 +7,7 @@ use crate::{
     sys::{
         clone, code, cred, mount,
         mount::Attributes,
-        process,
+        process, seccomp,
         target::{self, Kind},
     },
 };
@@ -82,6 +82,7 @@ impl Inside {
             }
             InitStep::Become { user } => self.become_user(user)?,
             InitStep::NoNewPrivs => cred::no_new_privs()?,
+            InitStep::RefuseCalls { names } => seccomp::refuse(names)?,
             InitStep::Reaper => super::reaper::split()?,
             InitStep::Exec { args, env } => return Err(super::exec::exec(self, args, env)),
         }

@@ -142,6 +142,7 @@ impl fmt::Display for InitStep {
             InitStep::LimitCapabilities { keep } => write!(f, "keep only these capabilities: {}", joined(keep, " ")),
             InitStep::Become { user } => write!(f, "become user {user}"),
             InitStep::NoNewPrivs => f.write_str("set no_new_privs"),
+            InitStep::RefuseCalls { names } => write!(f, "refuse the system calls {}", joined(names, ", ")),
             InitStep::Reaper => f.write_str("stay as process 1 and start the command as a child"),
             InitStep::Exec { args, .. } => write!(f, "exec {}", joined(args, " ")),
         }
@@ -193,6 +194,9 @@ impl InitStep {
             InitStep::LimitCapabilities { .. } => "root inside needs no more than docker gives it",
             InitStep::Become { .. } => "the user's name, ids and home are those of the image's own /etc/passwd",
             InitStep::NoNewPrivs => "no setuid program can give more than this",
+            InitStep::RefuseCalls { .. } => {
+                "the keys of your login (Kerberos, file encryption) are not the container's"
+            }
             InitStep::Reaper => "it collects orphans and passes signals on",
             InitStep::Exec { .. } => "from here on it is the command",
         }

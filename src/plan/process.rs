@@ -21,6 +21,7 @@ pub fn steps(spec: &Spec, facts: &Facts, default_user: &User) -> Result<Vec<Init
     steps.push(InitStep::LimitCapabilities { keep: security::default_capabilities() });
     steps.push(InitStep::Become { user: user(spec, facts, default_user)? });
     steps.push(InitStep::NoNewPrivs);
+    steps.push(security::refused_calls());
     if spec.init {
         steps.push(InitStep::Reaper);
     }

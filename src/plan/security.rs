@@ -39,6 +39,14 @@ const MASKED: &[&str] = &[
 /// Folders that change the machine.
 const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// System calls that reach what no namespace keeps apart: the keyrings of keyrings(7).
+const REFUSED: &[&str] = &["add_key", "request_key", "keyctl"];
+
+/// The step that refuses them.
+pub fn refused_calls() -> InitStep {
+    InitStep::RefuseCalls { names: REFUSED.iter().map(|name| (*name).into()).collect() }
+}
+
 /// The names of the capabilities that the command keeps.
 pub fn default_capabilities() -> Vec<String> {
     DEFAULT.iter().map(|(name, _)| (*name).into()).collect()

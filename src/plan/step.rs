@@ -184,6 +184,8 @@ pub enum InitStep {
     Become { user: User },
     /// Gives up gaining privileges by exec.
     NoNewPrivs,
+    /// Has these system calls answered as by a kernel without them.
+    RefuseCalls { names: Vec<String> },
     /// Stays as process 1 and goes on with the command as a child.
     Reaper,
     /// Becomes the command.

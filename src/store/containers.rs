@@ -134,6 +134,10 @@ pub fn remove(store: &Store, id: &str) -> Result<()> {
 /// Something cannot be removed; the error names it.
 pub fn remove_known(store: &Store, id: &str, record: Option<&Record>) -> Result<()> {
     let folder = store.container(id);
+    if folder.is_symlink() {
+        // None of ours: what it leads to stays.
+        return Ok(fs::remove_file(folder)?);
+    }
     remove_content(&folder).with_context(|| format!("remove the files of container {id}"))?;
     match record {
         Some(record) => record.name.iter().for_each(|name| release_name(store, name, id)),

@@ -64,6 +64,7 @@ impl Store {
                 ),
             },
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let store = if root.exists() { store.checked()? } else { store };
                 store.make().with_context(|| format!("make the store {}", root.display()))?;
                 Ok(store)
             }

@@ -10,6 +10,7 @@ pub mod dir;
 pub mod helper;
 pub mod mount;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod target;

@@ -40,7 +40,8 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
 /// walked here.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     match rustix::fs::openat2(root, below(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), WITHIN) {
-        Err(rustix::io::Errno::XDEV) => walk(root, below(path)),
+        // EAGAIN: something was renamed or mounted meanwhile, and the kernel cannot be sure of a `..` on the way.
+        Err(rustix::io::Errno::XDEV | rustix::io::Errno::AGAIN) => walk(root, below(path)),
         found => Ok(found?),
     }
 }
