@@ -1,6 +1,17 @@
 //! Programs with odd headers.
 
-use super::{kit::assert_error, put, soon};
+use super::{
+    exec::evil_root,
+    kit::assert_error,
+    put, soon,
+    support::{Need, outcome},
+};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use std::{
+    os::unix::fs::symlink,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 /// The number of this machine in the header of a program.
 pub fn own_machine() -> u16 {
@@ -84,4 +95,27 @@ fn an_odd_program_header_is_no_panic() {
     }
     put(&ground, &place, &missing, 0o755);
     assert_error(&soon(&mut ground.run(["odd"])), 126, &["/bin/odd needs /missing, which the image does not have"]);
+}
+
+/// Another container writes to the same folder: what was a program of another machine when it was looked at is a link to our
+/// own program when the kernel gets it.
+#[test]
+fn a_program_that_is_exchanged_meanwhile_does_not_lead_out() {
+    let ground = ground!(Need::Program("cc"));
+    evil_root(&ground);
+    let (tool, other) = (ground.path("work/shared/tool"), ground.path("work/shared/other"));
+    put(&ground, &tool, odd_elf_of_32_bits(), 0o755);
+    symlink("/proc/self/exe", &other).unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = renameat2(AT_FDCWD, &tool, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE);
+            }
+        });
+        let ran =
+            (0..80).map(|_| outcome(&mut ground.run(["-v", "shared:/s", "/s/tool"]))).find(|o| !o.stdout.is_empty());
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(ran, None, "the loader of the image ran on the machine's program");
+    });
 }

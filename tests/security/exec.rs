@@ -28,7 +28,7 @@ fn loader_of(program: &Path) -> Option<PathBuf> {
 }
 
 /// A root with a loader of its own, which tries to get at the program that it loads.
-fn evil_root(ground: &Ground) -> PathBuf {
+pub fn evil_root(ground: &Ground) -> PathBuf {
     let root = ground.rootfs();
     compile(ground, EVIL, &[], &root.join("bin/evil"));
     if let Some(loader) = loader_of(super::support::program()) {
