@@ -113,9 +113,10 @@ fn a_program_that_is_exchanged_meanwhile_does_not_lead_out() {
                 let _ = renameat2(AT_FDCWD, &tool, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE);
             }
         });
-        let ran =
-            (0..80).map(|_| outcome(&mut ground.run(["-v", "shared:/s", "/s/tool"]))).find(|o| !o.stdout.is_empty());
+        let ran = (0..80)
+            .map(|_| outcome(&mut ground.run(["-v", "shared:/s", "/s/tool"])))
+            .find(|o| !matches!(o.status, 126 | 127));
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(ran, None, "the loader of the image ran on the machine's program");
+        assert_eq!(ran, None, "the machine's program was run inside");
     });
 }

@@ -75,6 +75,37 @@ fn refuses_the_store(ground: &Ground) {
 }
 
 #[test]
+fn a_store_behind_a_link_of_somebody_else_is_refused() {
+    let Some(ground) = Ground::as_root(&[]) else { return };
+    let root = ground.rootfs();
+    // A folder of root's, to which the one whose home it is would like to have something written, or a whole store.
+    for whole in [false, true] {
+        let _ = fs::remove_dir_all(ground.path("home/.local"));
+        let place = ground.path("work").join(format!("precious-{whole}"));
+        put(&ground, &place.join("file"), "content\n", 0o600);
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+        if whole {
+            let made = outcome(ground.lc(["ps"]).env("LITTLE_CONTAINER_STORE", &place));
+            assert_eq!(made.status, 0, "{made:?}");
+        }
+        fs::create_dir_all(ground.store().parent().unwrap()).unwrap();
+        symlink(&place, ground.store()).unwrap();
+        super::support::walk(&ground.path("home")).iter().for_each(|path| to_stranger(path));
+        let before = picture(&place);
+        for words in [&["ps"][..], &["run", "--rm", "--rootfs", root.to_str().unwrap(), "true"]] {
+            let out = soon(&mut ground.lc(words));
+            assert_eq!(picture(&place), before, "{whole} {out:?}");
+            assert_advice(&out, 125, &[ground.store().to_str().unwrap()]);
+        }
+    }
+    // One that is ours is where we wanted it to be: on another disk, say.
+    ground.own(&ground.store());
+    ground.own_all(&ground.path("home"));
+    let out = soon(&mut ground.run(["true"]));
+    assert_eq!(out.status, 0, "{out:?}");
+}
+
+#[test]
 fn a_draft_is_never_somebody_elses() {
     let ground = ground!();
     let (store, target) = (ground.store(), target(&ground, "content\n"));
