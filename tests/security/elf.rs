@@ -113,7 +113,7 @@ fn a_program_that_is_exchanged_meanwhile_does_not_lead_out() {
                 let _ = renameat2(AT_FDCWD, &tool, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE);
             }
         });
-        let ran = (0..80)
+        let ran = (0..60)
             .map(|_| outcome(&mut ground.run(["-v", "shared:/s", "/s/tool"])))
             .find(|o| !matches!(o.status, 126 | 127));
         stop.store(true, Ordering::Relaxed);

@@ -4,7 +4,7 @@
 
 int main(void) {
     write(1, "evil\n", 5);
-    for (int n = 0; n < 400; n++) {
+    for (int n = 0; n < 100; n++) {
         int file = open("/proc/self/fd/3", O_WRONLY);
         if (file >= 0) {
             pwrite(file, "EVIL", 4, 0);

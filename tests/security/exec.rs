@@ -177,8 +177,15 @@ fn scripts_run_as_the_kernel_runs_them() {
             assert_eq!(direct.status, kernel.status, "{line:?} {name}: {direct:?} {kernel:?}");
         }
     }
-    let out = outcome(&mut ground.run(["-w", "/tmp", "../bin/two", "it"]));
-    assert_eq!(out.stdout, "/bin/sh\n/bin/show\n-x  y\n../bin/two\nit\n/tmp\n", "{out:?}");
+    // From a folder that is not the root.
+    put(&ground, &bin.join("s"), "#!../bin/show z\n", 0o755);
+    for name in ["../../bin/two", "../../../../bin/two"] {
+        let out = outcome(&mut ground.run(["-w", "/home/web", name, "it"]));
+        assert_eq!(out.stdout, format!("/bin/sh\n/bin/show\n-x  y\n{name}\nit\n/home/web\n"), "{out:?}");
+    }
+    assert_error(&outcome(&mut ground.run(["-w", "/home/web", "../bin/two"])), 127, &["the image has no ../bin/two"]);
+    let out = outcome(&mut ground.run(["-w", "/tmp", "s"]));
+    assert_eq!(out.stdout, "/bin/sh\n../bin/show\nz\n/bin/s\n/tmp\n", "{out:?}");
 }
 
 #[test]
