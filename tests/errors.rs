@@ -212,7 +212,7 @@ fn a_store_that_is_read_only_or_not_ours() {
     let out = in_mounts(&ground, &format!("{read_only}; lc --store store import x $1"));
     assert_advice(&out, 1, &[&place, "is mounted read-only", "--store DIR"]);
     let out = in_mounts(&ground, "chown 0:0 store; lc --store store run --rm --rootfs $1 true");
-    assert_advice(&out, 125, &[&place, "does not let you write", "--store DIR"]);
+    assert_advice(&out, 125, &[&place, "is not yours alone", "--store DIR"]);
 }
 
 #[test]

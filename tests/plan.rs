@@ -134,7 +134,7 @@ fn words_that_are_not_utf8_survive_json() {
     let made = plan(&spec, &facts).unwrap();
     let back: Plan = serde_json::from_str(&serde_json::to_string(&made).unwrap()).unwrap();
     assert_eq!(back, made);
-    let Some(InitStep::Exec { args, env }) = back.init.last() else { panic!("a plan ends with exec") };
+    let Some(InitStep::Exec { args, env, .. }) = back.init.last() else { panic!("a plan ends with exec") };
     assert_eq!(args, &spec.command);
     assert!(env.contains(&spec.env[0]));
     assert!(made.init.iter().all(|step| step.to_string().lines().count() == 1), "a newline in a word breaks no line");

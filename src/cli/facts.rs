@@ -116,6 +116,7 @@ fn stored(name: &str, context: &Context) -> Result<Image> {
     Ok(Image {
         layers: layers.into_iter().map(Raw::from).collect(),
         parts: Vec::new(),
+        foreign: !image::arch::is_native(&image.architecture),
         env: raw(&image.config.env),
         entrypoint: raw(&image.config.entrypoint),
         cmd: raw(&image.config.cmd),
@@ -126,12 +127,8 @@ fn stored(name: &str, context: &Context) -> Result<Image> {
 
 /// An image for another machine runs only where the kernel was told by which program (binfmt_misc).
 fn check_architecture(image: &images::Image) -> Result<()> {
-    let own = image::arch::own();
-    let wanted = image.architecture.as_str();
-    if wanted.is_empty() || wanted == own || (own, wanted) == ("amd64", "386") || (own, wanted) == ("arm64", "arm") {
-        return Ok(());
-    }
-    if image::arch::has_interpreter(wanted) {
+    let (own, wanted) = (image::arch::own(), image.architecture.as_str());
+    if image::arch::is_native(wanted) || image::arch::has_interpreter(wanted) {
         return Ok(());
     }
     bail!(

@@ -30,6 +30,13 @@ pub fn own() -> &'static str {
     }
 }
 
+/// Whether this machine runs programs of an architecture by itself; one that is not known is taken for its own.
+pub fn is_native(architecture: &str) -> bool {
+    architecture.is_empty()
+        || architecture == own()
+        || matches!((own(), architecture), ("amd64", "386") | ("arm64", "arm"))
+}
+
 /// Whether the kernel was told which program runs those of another architecture, in such a way that it works in any root
 /// (binfmt_misc, flag F: the program was opened when it was registered).
 pub fn has_interpreter(architecture: &str) -> bool {

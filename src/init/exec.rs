@@ -14,14 +14,14 @@ use std::{
 };
 
 /// Tries each place that PATH names; comes back only with a failure.
-pub(super) fn exec(inside: &Inside, args: &[Raw], variables: &[Raw]) -> Failure {
-    match attempt(inside, args, variables) {
+pub(super) fn exec(inside: &Inside, args: &[Raw], variables: &[Raw], foreign: bool) -> Failure {
+    match attempt(inside, args, variables, foreign) {
         Ok(failure) => failure,
         Err(e) => e.into(),
     }
 }
 
-fn attempt(inside: &Inside, args: &[Raw], variables: &[Raw]) -> io::Result<Failure> {
+fn attempt(inside: &Inside, args: &[Raw], variables: &[Raw], foreign: bool) -> io::Result<Failure> {
     let mut variables = variables.to_vec();
     let home = inside.home.as_deref().unwrap_or("/");
     env::set_default(&mut variables, format!("HOME={home}").into());
@@ -35,7 +35,7 @@ fn attempt(inside: &Inside, args: &[Raw], variables: &[Raw]) -> io::Result<Failu
         // It was killed while no death signal was set.
         return Err(errno(code::EPERM));
     }
-    let way = Way { inside, environment: &environment };
+    let way = Way { inside, environment: &environment, foreign };
     let mut last = (PathBuf::from(&**name), errno(code::ENOENT));
     for candidate in candidates(name, &variables) {
         let e = way.go(&candidate, &words, SCRIPTS);
@@ -67,6 +67,7 @@ const LINKS: usize = 40;
 struct Way<'a> {
     inside: &'a Inside,
     environment: &'a [CString],
+    foreign: bool,
 }
 
 impl Way<'_> {
@@ -103,8 +104,10 @@ impl Way<'_> {
     fn other_than_a_program(&self, path: &Path, words: &[CString], scripts: usize, e: io::Error) -> io::Error {
         let Ok(head) = open(self.inside, path).map(|place| program::head(&place)) else { return e };
         let Some((interpreter, argument)) = program::shebang(&head) else {
-            // What runs a program of another machine was opened on the machine when it was registered (flag F).
-            let foreign = !head.is_empty() && program::machine(&head) != Some(program::own_machine());
+            // The kernel must look the path up itself for what binfmt_misc has, so that this is only done where the image is
+            // known to be another machine's: whoever can exchange files of such an image at this moment could lead it astray.
+            let machine = program::machine(&head);
+            let foreign = self.foreign && machine.is_some() && machine != Some(program::own_machine());
             return if foreign { process::exec(path, words, self.environment) } else { e };
         };
         if scripts == 0 {
@@ -137,13 +140,13 @@ fn exists(inside: &Inside, path: &Path) -> bool {
     open(inside, path).is_ok()
 }
 
-/// Relative paths are the working directory's, which is inside the root as well.
+/// Relative paths are the working directory's, which is inside the root as well; `..` may lead out of the one, not the other.
 fn open(inside: &Inside, path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+    let root = inside.roots.as_ref().ok_or(errno(code::EINVAL))?;
     if path.is_absolute() {
-        let root = inside.roots.as_ref().ok_or(errno(code::EINVAL))?;
         return target::open(root.new.as_fd(), path);
     }
-    target::open_dir(Path::new(".")).and_then(|here| target::open(here.as_fd(), path))
+    target::open(root.new.as_fd(), &std::env::current_dir()?.join(path))
 }
 
 fn explain(inside: &Inside, name: &Raw, file: PathBuf, e: io::Error, variables: &[Raw]) -> Failure {

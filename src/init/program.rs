@@ -53,7 +53,7 @@ pub(super) fn no_exec_format(name: &Raw, head: &[u8]) -> String {
     match (machine(head), head) {
         (Some(machine), _) if machine != own_machine() => format!(
             "{name} is a program for {machine}, this machine is {}, and no interpreter for it is registered in binfmt_misc \
-             (package qemu-user-static)",
+             (package qemu-user-static), or the image does not say that it is for {machine}",
             own_machine()
         ),
         (Some(_), _) => format!("{name} is a damaged program"),

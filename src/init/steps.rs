@@ -84,7 +84,7 @@ impl Inside {
             InitStep::NoNewPrivs => cred::no_new_privs()?,
             InitStep::RefuseCalls { names } => seccomp::refuse(names)?,
             InitStep::Reaper => super::reaper::split()?,
-            InitStep::Exec { args, env } => return Err(super::exec::exec(self, args, env)),
+            InitStep::Exec { args, env, foreign } => return Err(super::exec::exec(self, args, env, *foreign)),
         }
         Ok(())
     }

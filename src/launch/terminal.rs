@@ -13,6 +13,10 @@ use std::{
 /// How much is read at once.
 const PIECE: usize = 64 * 1024;
 
+/// What a pipe that is ready surely takes at once (pipe(7)). Our output is the caller's, so that it stays blocking: a longer
+/// write would wait for a reader, deaf to every signal.
+const PIPE_BUF: usize = 4096;
+
 /// The container's terminal seen from outside, and our own as it was.
 pub(super) struct OwnTerminal {
     pub(super) master: OwnedFd,
@@ -89,12 +93,12 @@ impl OwnTerminal {
 
     /// Passes on what waits in one direction, as much as is taken. A container that has closed its side swallows it.
     pub(super) fn write_inside(&mut self) {
-        pass(&self.master, &mut self.to_inside);
+        pass(&self.master, &mut self.to_inside, PIECE);
     }
 
     /// Passes on what waits in the other direction. An output that nobody reads any more swallows it.
     pub(super) fn write_outside(&mut self) {
-        pass(io::stdout(), &mut self.to_outside);
+        pass(io::stdout(), &mut self.to_outside, PIPE_BUF);
     }
 
     /// After the command's end, which was also the end of all other programs inside: what they printed last, however slowly
@@ -121,8 +125,8 @@ impl OwnTerminal {
 }
 
 /// One write: what was taken is gone from `waiting`, and so is everything when nobody will ever take it.
-fn pass(to: impl AsFd, waiting: &mut Vec<u8>) {
-    match tty::write(to, waiting) {
+fn pass(to: impl AsFd, waiting: &mut Vec<u8>, most: usize) {
+    match tty::write(to, &waiting[..waiting.len().min(most)]) {
         Ok(taken) => drop(waiting.drain(..taken)),
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
         Err(_) => waiting.clear(),

@@ -89,6 +89,9 @@ pub struct Image {
     pub layers: Vec<Raw>,
     /// For the image `host`: the machine's own folders, each with the layers that stand for it, the uppermost first.
     pub parts: Vec<Part>,
+    /// Its programs are for another machine, and an interpreter for them is registered in binfmt_misc.
+    #[serde(default)]
+    pub foreign: bool,
     /// `Env`, `KEY=VALUE`.
     pub env: Vec<Raw>,
     /// `Entrypoint`.

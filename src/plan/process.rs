@@ -25,7 +25,11 @@ pub fn steps(spec: &Spec, facts: &Facts, default_user: &User) -> Result<Vec<Init
     if spec.init {
         steps.push(InitStep::Reaper);
     }
-    steps.push(InitStep::Exec { args: args(spec, facts)?, env: environment(spec, facts) });
+    steps.push(InitStep::Exec {
+        args: args(spec, facts)?,
+        env: environment(spec, facts),
+        foreign: facts.image.foreign,
+    });
     Ok(steps)
 }
 

@@ -188,8 +188,8 @@ pub enum InitStep {
     RefuseCalls { names: Vec<String> },
     /// Stays as process 1 and goes on with the command as a child.
     Reaper,
-    /// Becomes the command.
-    Exec { args: Vec<Raw>, env: Vec<Raw> },
+    /// Becomes the command. `foreign`: the image's programs are another machine's, run by what binfmt_misc has for them.
+    Exec { args: Vec<Raw>, env: Vec<Raw>, foreign: bool },
 }
 
 #[cfg(test)]

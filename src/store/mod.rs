@@ -82,13 +82,18 @@ impl Store {
     }
 
     /// What lies in a store becomes paths and processes. One that others can write to is not ours to act upon.
+    /// Nor is one that somebody else has put there by a link on the way.
     fn checked(self) -> Result<Store> {
+        let own = cred::effective_uid();
+        let foreign_link =
+            |path: &Path| fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink() && m.uid() != own && m.uid() != 0);
         let metadata = fs::metadata(&self.root)?;
-        if metadata.uid() == cred::effective_uid() && metadata.permissions().mode() & 0o002 == 0 {
+        let ours = metadata.uid() == own && metadata.permissions().mode() & 0o002 == 0;
+        if ours && !self.root.ancestors().any(foreign_link) {
             return Ok(self);
         }
         bail!(
-            "the store {} is not yours alone\n  cause: it belongs to uid {}, mode {:o}\n  \
+            "the store {} is not yours alone\n  cause: it belongs to uid {}, mode {:o}, or a link of somebody else's leads there\n  \
              fix (you): choose another with --store DIR or LITTLE_CONTAINER_STORE",
             self.root.display(),
             metadata.uid(),
