@@ -38,7 +38,9 @@ pub fn describe(e: &anyhow::Error) -> (String, u8) {
     let remote = e.downcast_ref::<Remote>().map(|remote| remote.errno);
     let about_disk = e.chain().find_map(|e| e.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error).or(remote);
     let advice = match about_disk {
-        Some(code) if !text.contains("fix (") => mentioned_path(&text).and_then(|path| diagnose::folder(&path, code)),
+        Some(code) if !text.contains("fix (") => {
+            diagnose::folder(&mentioned_path(&text).unwrap_or_else(|| PathBuf::from(".")), code)
+        }
         _ => None,
     };
     (format!("{text}{}", advice.map(|a| format!("\n{a}")).unwrap_or_default()), EXIT_OURS)
@@ -101,6 +103,11 @@ fn launch_advice(launch: &Launch) -> Option<Advice> {
             cause: "a place to mount on is missing in a folder of the machine, where nothing is made".into(),
             who: Who::You,
             remedy: "make it there yourself, or mount at a place outside of that folder".into(),
+        }),
+        Kind::Other if *errno == code::ENOTDIR && detail.is_empty() => Some(Advice {
+            cause: "in the image there is a file in the place of a folder".into(),
+            who: Who::You,
+            remedy: "name a folder, or a place where nothing is yet".into(),
         }),
         Kind::Other if *errno == code::ENOSPC => diagnose::folder(&launch.store, *errno),
         Kind::Exec => Some(command(launch)),

@@ -65,7 +65,13 @@ pub fn from_source(name: &str, source: &OsStr, context: &Context) -> Result<Imag
     if name == super::words::HOST {
         anyhow::bail!("the name host stands for this machine's own programs\n  fix (you): choose another name");
     }
-    let input = image::open(source).context("import")?;
+    let input = image::open(source).map_err(|e| {
+        // What is no archive is told by its name; what cannot be read has a cause of its own.
+        let unreadable = e.chain().any(|part| part.is::<std::io::Error>());
+        let remedy =
+            "import\n  fix (you): give a folder or a tar archive (plain, gzip, xz, zstd) with a root file system, or -";
+        e.context(if unreadable { "import" } else { remedy })
+    })?;
     let ids = super::facts::usable_ids()?;
     ids.note.iter().for_each(|note| say::note(note));
     let root = context.store.root();

@@ -188,6 +188,7 @@ pub fn folder(path: &Path, e: i32) -> Option<Advice> {
             advice(You, format!("you may not read {}", path.display()), READABLE)
         }
         code::EACCES | code::EPERM => advice(You, format!("{shown} does not let you write"), MOVE),
+        code::ENOENT => advice(You, "there is nothing of that name", "check the spelling of the path"),
         code::ENOTSUP => advice(You, format!("the file system of {shown} has no extended attributes"), MOVE),
         _ => None,
     }
