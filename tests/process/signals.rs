@@ -120,8 +120,8 @@ fn stop_and_continue_reach_the_command() {
         let live = Live::ready(&mut sh(&ground, flags, "trap 'exit 4' TERM; echo ready; while :; do sleep 0.02; done"));
         // With --init the command is not the first process: the shell is meant as well.
         let family = live.family();
-        let all: Vec<_> =
-            family.iter().filter(|s| s.pid == live.pid() || ["busybox", "init"].contains(&&*s.name)).collect();
+        let wanted = |inner: Option<i32>| inner == Some(1) || !flags.is_empty() && inner == Some(2);
+        let all: Vec<_> = family.iter().filter(|s| s.pid == live.pid() || wanted(s.inner_pid())).collect();
         assert_eq!(all.len(), 2 + flags.len());
         live.signal(Signal::SIGTSTP);
         until("the stop", || all.iter().all(|s| s.is_stopped()));
