@@ -102,6 +102,16 @@ fn owners_hold_in_each_driver() {
     }
 }
 
+#[test]
+fn fuse_serves_every_user_whoever_is_root() {
+    let ground = ground!(Need::Fuse, Need::Range);
+    for flags in [&["keep-id"][..], &["keep-id", "-u", "0"], &["single"], &["range"], &["range", "-u", "33"]] {
+        let flags = [&["--storage", "fuse-overlayfs", "--userns"], flags].concat();
+        let out = ground.sh(&flags, "ls /etc/passwd && mount | head -n 1 | cut -d ' ' -f 1");
+        assert_eq!(out.stdout, "/etc/passwd\nfuse-overlayfs\n", "{flags:?} {}", out.stderr);
+    }
+}
+
 /// What the probe of the overlay has said is kept here.
 fn probe_memory(ground: &Ground) -> PathBuf {
     assert_eq!(ground.sh(&[], "true").status, 0);

@@ -289,6 +289,8 @@ fn await_root(pid: i32, root: &Path, program: &OwnedFd) -> io::Result<()> {
 /// The words of fuse-overlayfs(1): in the foreground, so that it is our child and dies with us.
 fn fuse_words(overlay: &Overlay, squash: bool) -> Vec<OsString> {
     let mut options = overlay.options();
+    // For every id inside, not only the one by which the program runs.
+    options.extend(b",allow_other");
     if squash {
         options.extend(b",squash_to_root");
     }

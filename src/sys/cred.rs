@@ -80,7 +80,12 @@ pub fn set_capabilities(keep: u64) -> io::Result<()> {
     Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
-/// Keeps the permitted set over the change from root to another user (PR_SET_KEEPCAPS).
-pub fn keep_capabilities() -> io::Result<()> {
-    Ok(rustix::thread::set_keep_capabilities(true)?)
+/// Lets a program that we exec have all that we have, also where we are not root (the ambient set of capabilities(7)).
+pub fn hand_on_capabilities() -> io::Result<()> {
+    let all = rustix::thread::capabilities(None)?.permitted;
+    rustix::thread::set_capabilities(None, CapabilitySets { effective: all, permitted: all, inheritable: all })?;
+    for one in all.iter() {
+        rustix::thread::configure_capability_in_ambient_set(one, true)?;
+    }
+    Ok(())
 }

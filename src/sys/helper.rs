@@ -61,6 +61,8 @@ pub fn start_inside<S: AsRef<OsStr>>(
     let enter = move || {
         // SAFETY: the caller's descriptor is open in the child as well, until exec.
         super::clone::enter_user_and_mount(unsafe { BorrowedFd::borrow_raw(raw) })?;
+        // With --userns keep-id nobody is root inside, and what is exec'ed would have no rights.
+        super::cred::hand_on_capabilities()?;
         super::process::new_session()?;
         super::process::reset_signals()?;
         // Last: a change of credentials takes the death signal back.
