@@ -17,7 +17,7 @@
 //! | [`sync`] | the protocol between the launcher and the first process | a socket |
 //! | [`userns`] | making a user namespace, and work inside one | /proc/PID, helpers |
 //! | [`init`] | the first process, inside | the container |
-//! | [`host`] | facts about this machine | reads only, but for the probe's memory |
+//! | [`host`] | facts about this machine | reads; writes only what the overlay probe found, empty folders, the configuration |
 //! | [`store`] | what lies on the disk | the store and the runtime folder |
 //! | [`image`] | unpacking | a folder it is given |
 //! | [`launch`] | the launcher, outside | processes, the container's folder |

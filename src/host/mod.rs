@@ -1,5 +1,6 @@
-//! Facts about this machine. Everything here reads; the only thing written is what the overlay probe found, in the runtime
-//! folder, so that it is asked once per boot.
+//! Facts about this machine. What is written here is what makes a fact: what the overlay probe found, in the runtime folder, so
+//! that it is asked once per boot; the empty folders that lie over somebody else's (`mirror`), in the store; and, by `import
+//! --default`, a line of the configuration.
 
 pub mod config;
 pub mod diagnose;

@@ -89,14 +89,18 @@ pub enum Kind {
 
 impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (n, of) = self.place;
-        match (self.kind == Kind::Exec, self.detail.as_str(), self.errno) {
-            (true, detail, _) if !detail.is_empty() => f.write_str(detail),
-            (_, "", code) => write!(f, "step {n} of {of}: {}: {}", self.step, text_of(code)),
-            (_, detail, code) if code == 0 || detail.contains(&text_of(code)) => {
-                write!(f, "step {n} of {of}: {}: {detail}", self.step)
-            }
-            (_, detail, code) => write!(f, "step {n} of {of}: {}: {detail} ({})", self.step, text_of(code)),
+        let detail = self.detail.as_str();
+        if self.kind == Kind::Exec && !detail.is_empty() {
+            return f.write_str(detail);
+        }
+        // Before the first step and after the last there is no number.
+        if let (n, of @ 1..) = self.place {
+            write!(f, "step {n} of {of}: ")?;
+        }
+        match (detail, self.errno) {
+            ("", code) => write!(f, "{}: {}", self.step, text_of(code)),
+            (detail, code) if code == 0 || detail.contains(&text_of(code)) => write!(f, "{}: {detail}", self.step),
+            (detail, code) => write!(f, "{}: {detail} ({})", self.step, text_of(code)),
         }
     }
 }
