@@ -92,6 +92,38 @@ impl<'a> Place<'a> {
         })
     }
 
+    /// The same mounts, files, masks and limits as ours, as far as bwrap can be told: all but the copy-on-write layer.
+    pub fn bwrap_same_work(&self) -> Contender<'a> {
+        let (root, ground) = (self.root("bwrap-same"), self.ground);
+        for name in ["hosts", "hostname", "resolv.conf"] {
+            fs::write(root.join("etc").join(name), "").unwrap();
+        }
+        let file = ground.file("etc-file", "");
+        Contender::new("bwrap, the same mounts", move |_| {
+            let mut command = ground.command("bwrap");
+            command.args(["--unshare-all", "--die-with-parent", "--new-session", "--hostname", "box", "--bind"]);
+            command.arg(&root).args(["/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm"]);
+            command.args(["--mqueue", "/dev/mqueue", "--ro-bind", "/sys", "/sys"]);
+            for name in ["hosts", "hostname", "resolv.conf"] {
+                command.arg("--bind").arg(&file).arg(format!("/etc/{name}"));
+            }
+            for masked in
+                ["/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/acpi", "/sys/firmware"]
+            {
+                match fs::metadata(masked) {
+                    Ok(m) if m.is_dir() => command.args(["--tmpfs", masked]),
+                    Ok(_) => command.args(["--ro-bind", "/dev/null", masked]),
+                    Err(_) => &mut command,
+                };
+            }
+            for read_only in ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"] {
+                command.args(["--ro-bind", read_only, read_only]);
+            }
+            command.args(["--cap-drop", "ALL", "--chdir", "/", TRUE]);
+            command
+        })
+    }
+
     /// A bundle as `crun spec --rootless` makes it, with our root, our command, and every namespace that we make.
     pub fn crun(&self, range: bool) -> Contender<'a> {
         let (name, ground) = (if range { "crun-range" } else { "crun" }, self.ground);

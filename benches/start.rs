@@ -112,6 +112,7 @@ fn single(place: &Place<'_>, against: Option<&Path>, runs: usize) -> Value {
     all.push(place.floor(false));
     if installed("bwrap") {
         all.push(place.bwrap());
+        all.push(place.bwrap_same_work());
     }
     if installed("crun") {
         all.push(place.crun(false));
