@@ -36,7 +36,7 @@ pub mod say;
 pub mod spec;
 pub mod store;
 pub mod sync;
-#[allow(unsafe_code, clippy::disallowed_methods, reason = "this is the fence")]
+#[allow(unsafe_code, reason = "this is the fence")]
 pub mod sys;
 pub mod userns;
 

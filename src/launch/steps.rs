@@ -161,16 +161,12 @@ impl<'a> Run<'a> {
 
     fn clone(&mut self, namespaces: &[Namespace]) -> Result<(), LaunchError> {
         let flags = namespaces.iter().map(|n| flag(*n)).fold(0, |all, one| all | one);
-        #[cfg(debug_assertions)]
-        let launcher = std::process::id();
         match clone::fork_into(flags) {
             Ok(Some(child)) => {
                 self.child = Some(child);
                 Ok(())
             }
             Ok(None) => {
-                #[cfg(debug_assertions)]
-                process::set_variable("LITTLE_CONTAINER_TEST_LAUNCHER", &launcher.to_string());
                 match self.init_end.take() {
                     Some(channel) => {
                         // The launcher's end must die with the launcher alone.

@@ -26,7 +26,7 @@ pub fn errno(code: i32) -> io::Error {
 /// The errno numbers that other rooms tell apart (errno(3)).
 pub mod code {
     pub use libc::{
-        E2BIG, EACCES, EBUSY, EDQUOT, EEXIST, EINVAL, EISDIR, ELOOP, EMFILE, ENODEV, ENOENT, ENOEXEC, ENOMEM, ENOSPC,
-        ENOSYS, ENOTDIR, ENOTSUP, EOVERFLOW, EPERM, EROFS, ESTALE, ETXTBSY, EUSERS,
+        E2BIG, EACCES, EDQUOT, EINVAL, ELOOP, ENODEV, ENOENT, ENOEXEC, ENOSPC, ENOSYS, ENOTDIR, ENOTSUP, EPERM, EROFS,
+        ESTALE, EUSERS,
     };
 }

@@ -104,11 +104,6 @@ pub fn detach_here() -> io::Result<()> {
     Ok(nix::mount::umount2(".", MntFlags::MNT_DETACH)?)
 }
 
-/// Takes the mount at `target` away (umount2(2), MNT_DETACH).
-pub fn detach(target: &Path) -> io::Result<()> {
-    Ok(nix::mount::umount2(target, MntFlags::MNT_DETACH)?)
-}
-
 /// What kind of file system this is, and how it is mounted (statfs(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystem {

@@ -206,12 +206,6 @@ pub fn exec_at(folder: BorrowedFd<'_>, name: &OsStr, args: &[CString], env: &[CS
     }
 }
 
-/// setenv(3), for a child that was just split off: nobody else reads the environment meanwhile.
-pub fn set_variable(name: &str, value: &str) {
-    // SAFETY: the process has one thread.
-    unsafe { std::env::set_var(name, value) };
-}
-
 /// Random bytes of the kernel (getrandom(2)).
 pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
