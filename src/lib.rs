@@ -18,6 +18,7 @@
 //! | [`userns`] | making a user namespace, and work inside one | /proc/PID, helpers |
 //! | [`init`] | the first process, inside | the container |
 //! | [`host`] | facts about this machine | reads; writes only what the overlay probe found, empty folders, the configuration |
+//! | [`cgroup`] | groups of processes: limits, counters, systemd | /sys/fs/cgroup, D-Bus |
 //! | [`store`] | what lies on the disk | the store and the runtime folder |
 //! | [`image`] | unpacking | a folder it is given |
 //! | [`launch`] | the launcher, outside | processes, the container's folder |
@@ -26,6 +27,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs, rust_2018_idioms, clippy::too_many_lines)]
 
+pub mod cgroup;
 pub mod cli;
 pub mod host;
 pub mod image;

@@ -164,7 +164,7 @@ pub fn inside(map: &IdMap, mapper: &Mapper, work: impl FnOnce() -> anyhow::Resul
     use anyhow::{Context, anyhow};
     let (ours, theirs) = socket::pair()?;
     let spaces = namespace::USER | namespace::MOUNT;
-    let Some(child) = clone::fork_into(spaces).context(NoNamespace)? else {
+    let Some(child) = clone::fork_into(spaces, None).context(NoNamespace)? else {
         drop(ours);
         let status = in_child(&theirs, work);
         clone::exit_now(status);

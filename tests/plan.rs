@@ -8,7 +8,7 @@ mod cases;
 
 use cases::{Case, all, facts};
 use little_container::{
-    plan::{HostStep, InitStep, Plan, plan},
+    plan::{HostStep, InitStep, Namespace, Plan, plan, step},
     spec::{Raw, Spec, Volume},
 };
 use std::{collections::BTreeSet, env, fs, path::Path};
@@ -170,12 +170,11 @@ macro_rules! variants {
 #[test]
 fn every_step_occurs_in_a_golden_plan() {
     let plans = plans();
-    let (name, every) =
-        variants!(HostStep: Mark Clone MapIds MakeFolder ClaimName Copy AwaitMaps Fuse Go Guard Record Sweep);
+    let (name, every) = variants!(HostStep: Mark MakeGroup AskScope JoinScope Limit Clone MapIds MakeFolder ClaimName Copy AwaitMaps Fuse Go Guard Record Sweep);
     let seen: BTreeSet<_> = plans.iter().flat_map(|p| &p.host).map(name).collect();
     assert_eq!(seen, every);
 
-    let (name, every) = variants!(InitStep: PrivateMounts OwnNetwork AwaitGo MountOverlay AwaitFuse OwnMounts BindRoot EnterRoot MountTmpfs
+    let (name, every) = variants!(InitStep: PrivateMounts OwnNetwork OwnCgroup Affinity OomScoreAdj Rlimit AwaitGo MountOverlay AwaitFuse OwnMounts BindRoot EnterRoot MountTmpfs
         Device Link MountDevpts MountShm MountMqueue MountProc MountSys BindSys MountCgroup File Bind OpenTerminal NoInput
         Mask ReadOnlyPath LeaveOldRoot ReadOnlyRoot Hostname Loopback WorkDir LimitCapabilities Become NoNewPrivs RefuseCalls Reaper
         Exec);
@@ -199,7 +198,33 @@ fn the_order_is_safe() {
         assert!(left < init(|s| matches!(s, InitStep::WorkDir { .. })), "no path of the machine is followed");
         let limit = init(|s| matches!(s, InitStep::LimitCapabilities { .. }));
         assert!(limit < init(|s| matches!(s, InitStep::Become { .. })));
+        limits_are_in_force(&case, &plan);
         assert!(init(|s| matches!(s, InitStep::NoNewPrivs)) < init(|s| matches!(s, InitStep::Exec { .. })));
         assert!(matches!(plan.init.last(), Some(InitStep::Exec { .. })), "{}", case.name);
+    }
+}
+
+/// Before the command's first instruction, and seen from inside as the root.
+fn limits_are_in_force(case: &Case, plan: &Plan) {
+    let place = |wanted: fn(&HostStep) -> bool| plan.host.iter().position(wanted);
+    let last = plan.host.iter().rposition(|s| matches!(s, HostStep::Limit { .. }));
+    assert!(last < place(|s| matches!(s, HostStep::Go)), "{}", case.name);
+    let grouped = place(|s| matches!(s, HostStep::MakeGroup { .. } | HostStep::JoinScope { .. })).is_some();
+    let own = plan.init.contains(&InitStep::OwnCgroup);
+    assert_eq!(grouped, own, "{}: a cgroup namespace made before the group shows another root", case.name);
+    let cloned = plan.host.iter().find_map(|s| match s {
+        HostStep::Clone { namespaces, .. } => Some(namespaces.contains(&Namespace::Cgroup)),
+        _ => None,
+    });
+    assert_eq!(cloned, Some(!own), "{}", case.name);
+    for step in &plan.host {
+        if let HostStep::MakeGroup { group, .. } | HostStep::JoinScope { group, .. } = step {
+            assert!(group.link.to_string().ends_with(".group"), "{}", case.name);
+        }
+        if let HostStep::MakeGroup { group: step::Group { name, .. }, .. } | HostStep::AskScope { unit: name, .. } =
+            step
+        {
+            assert!(name.starts_with(&cases::limits::own_name()), "{}: the sweep goes by the name", case.name);
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     sys::{clone, process, signal},
 };
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use std::{os::fd::AsFd, time::Duration};
 
@@ -88,12 +88,9 @@ pub fn list(flags: &List, context: &Context) -> Result<u8> {
 }
 
 fn row(status: &Status, record: &Record) -> Row {
-    let (word, exit_code) = match status {
-        Status::Running => ("running", None),
-        Status::Starting => ("starting", None),
-        Status::Exited(exit) => ("exited", Some(exit.code)),
-        Status::Killed => ("killed", None),
-        Status::Elsewhere(_) => ("elsewhere", None),
+    let exit_code = match status {
+        Status::Exited(exit) => Some(exit.code),
+        _ => None,
     };
     Row {
         id: record.id.clone(),
@@ -101,10 +98,21 @@ fn row(status: &Status, record: &Record) -> Row {
         image: record.image.clone(),
         command: words(&record.command),
         created: record.created.clone(),
-        status: word,
+        status: word(status),
         exit_code,
         pid: (*status == Status::Running).then(|| record.init.as_ref().map(|p| p.pid)).flatten(),
         choices: record.choices.clone(),
+    }
+}
+
+/// For programs.
+pub fn word(status: &Status) -> &'static str {
+    match status {
+        Status::Running => "running",
+        Status::Starting => "starting",
+        Status::Exited(_) => "exited",
+        Status::Killed => "killed",
+        Status::Elsewhere(_) => "elsewhere",
     }
 }
 
@@ -145,6 +153,11 @@ fn remove_one(id: &str, force: bool, context: &Context) -> Result<()> {
                 short_id(id)
             ),
             Status::Running | Status::Starting => end(&record),
+            Status::Killed => {
+                if let Some(group) = record.group() {
+                    group.end().with_context(|| format!("end what is left of container {}", short_id(id)))?;
+                }
+            }
             _ => {}
         }
     }

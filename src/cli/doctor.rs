@@ -2,14 +2,16 @@
 
 use super::{Global, table, variable};
 use crate::{
+    cgroup::place,
     host::{self, config, diagnose, diagnose::Switches, dirs, overlay},
     image,
     plan::{
-        facts::{Ability, SubIds},
+        self,
+        facts::{Ability, Manager, SubIds},
         ids::{self, Caller},
     },
     say,
-    spec::Userns,
+    spec::{Limits, Userns},
     store::{Store, images},
     sys::{cred, mount, process},
     userns,
@@ -266,6 +268,32 @@ fn network() -> Check {
     )
 }
 
+/// What can be limited, by which cgroup.
 fn limits() -> Check {
-    check("limits", Verdict::Less, "this version sets none (memory, cpus, pids)", None)
+    let groups = place::look(cred::effective_uid(), &Limits::default());
+    let (controllers, by) = match (&groups.subtree, &groups.manager) {
+        (Some(subtree), _) => (subtree.controllers.clone(), format!("in {}", subtree.path)),
+        (None, Manager::Reachable { controllers }) => (controllers.clone(), "by scopes of systemd".into()),
+        _ => {
+            let (cause, mend) = plan::limits::why_none(&groups);
+            return check("limits", Verdict::Less, format!("none can be held: {cause}"), Some(mend));
+        }
+    };
+    let wanted = ["memory", "cpu", "pids", "io", "cpuset"];
+    let missing: Vec<&str> = wanted.into_iter().filter(|name| !controllers.iter().any(|c| c == name)).collect();
+    let found = format!("{} {by}", controllers.join(", "));
+    match missing.as_slice() {
+        [] => check("limits", Verdict::Good, found, None),
+        missing => {
+            let found = format!("{found}; not {}", missing.join(", "));
+            // What most limits are about; the others are rarely handed on and rarely asked for.
+            let verdict = if missing.iter().any(|m| ["memory", "cpu", "pids"].contains(m)) {
+                Verdict::Less
+            } else {
+                Verdict::Good
+            };
+            let mend = (verdict == Verdict::Less).then(|| format!("(administrator) {}", plan::limits::delegation()));
+            check("limits", verdict, found, mend)
+        }
+    }
 }

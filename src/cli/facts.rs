@@ -1,5 +1,7 @@
 //! Gathering what the plan must know: this machine, this user, this image.
 
+pub mod limits;
+
 use super::Context;
 use crate::{
     host::{self, machine, mirror, overlay, resolv},
@@ -67,6 +69,7 @@ pub fn gather(spec: &Spec, context: &Context, runtime: &Path) -> Result<Facts> {
         term: host::term(),
         window: if spec.terminal { window() } else { None },
         cgroup2: host::has_cgroup2() || spec.network == Network::None && Path::new("/sys/fs/cgroup").exists(),
+        limits: limits::gather(&spec.limits)?,
         id,
     })
 }

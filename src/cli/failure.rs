@@ -1,5 +1,9 @@
 //! From an error to the message: the failed step, one cause, one remedy, and who can do it.
 
+mod limits;
+
+pub use limits::limit as limit_advice;
+
 use crate::{
     EXIT_NOT_FOUND, EXIT_OURS,
     host::diagnose::{self, Advice, Switches, Who},
@@ -110,6 +114,9 @@ fn launch_advice(launch: &Launch) -> Option<Advice> {
             remedy: "name a folder, or a place where nothing is yet".into(),
         }),
         Kind::Other if *errno == code::ENOSPC => diagnose::folder(&launch.store, *errno),
+        Kind::Scope => limits::scope(),
+        Kind::Group => limits::group(*errno),
+        Kind::Limit { flag, file } => limits::limit(flag, file, *errno),
         Kind::Exec => Some(command(launch)),
         Kind::PrivateMounts | Kind::Other => None,
     }

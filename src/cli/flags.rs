@@ -1,5 +1,6 @@
 //! The flags of `run`, as they are typed.
 
+use super::limits::RunFlags;
 use crate::spec::{Network, Storage, Userns};
 use std::{ffi::OsString, path::PathBuf};
 
@@ -78,4 +79,7 @@ pub struct Run {
     /// The image, then the command and its arguments
     #[arg(value_name = "WORD", trailing_var_arg = true)]
     pub words: Vec<OsString>,
+    // The last one: its heading in the help would be that of every flag after it.
+    #[command(flatten)]
+    pub limits: RunFlags,
 }

@@ -17,8 +17,13 @@ mod failure;
 mod flags;
 mod images;
 mod import;
+mod inspect;
+mod limits;
+mod post_mortem;
 mod run;
+mod stats;
 mod table;
+mod update;
 mod words;
 
 use crate::{
@@ -69,6 +74,12 @@ enum Verb {
     Ps(containers::List),
     /// Remove containers
     Rm(containers::Remove),
+    /// Change the limits of containers that run
+    Update(Box<update::Update>),
+    /// Tell all that is known of containers, as JSON
+    Inspect(inspect::Flags),
+    /// Show what containers use now, again and again
+    Stats(stats::Flags),
     /// Tell what this machine can do, what it lacks, and what mends it
     Doctor(doctor::Flags),
     /// Print the version
@@ -168,6 +179,9 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
         Verb::Images(flags) => images::list(&flags, &Context::new(global)?),
         Verb::Rmi(flags) => images::remove(&flags, &Context::new(global)?),
         Verb::Ps(flags) => containers::list(&flags, &Context::new(global)?),
+        Verb::Inspect(flags) => inspect::inspect(&flags, &Context::new(global)?),
+        Verb::Update(flags) => update::update(&flags, &Context::new(global)?),
+        Verb::Stats(flags) => stats::stats(&flags, &Context::new(global)?),
         Verb::Rm(flags) => containers::remove(&flags, &Context::new(global)?),
     }
 }

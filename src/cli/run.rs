@@ -1,6 +1,6 @@
 //! `run`: flags become a spec, the machine's facts a plan, the plan a container.
 
-use super::{Context, facts, failure, flags::Run, table, variable, words};
+use super::{Context, facts, failure, flags::Run, limits, post_mortem, table, variable, words};
 use crate::{
     host::dirs,
     launch::{self, Task},
@@ -75,6 +75,7 @@ fn attempt(spec: &Spec, how: &How, context: &Context) -> Result<u8> {
 
 fn launch(task: Task<'_>, word: Option<String>) -> Result<u8> {
     let store = task.store.root().to_owned();
+    let limits = task.record.limits.clone();
     let outcome = launch::run(task).map_err(|error| failure::Launch { error, store, word })?;
     if let Some(said) = outcome.fuse_died {
         bail!(
@@ -82,6 +83,7 @@ fn launch(task: Task<'_>, word: Option<String>) -> Result<u8> {
              fix (you): --storage copy needs no such program"
         );
     }
+    post_mortem::tell(&outcome, &limits);
     if let End::Signal(number) = outcome.end {
         say::info(&format!("the command was ended by signal {number}"));
     }
@@ -110,6 +112,7 @@ fn spec(flags: Run, meant: words::Meant, context: &Context) -> Result<Spec> {
         network: choose::<Network>(flags.network, "NETWORK", context.config.network)?,
         terminal: flags.tty.unwrap_or(stdin && stdout && flags.interactive != Some(false)),
         stdin: flags.interactive.unwrap_or(true),
+        limits: limits::limits(&flags.limits, &context.config)?,
     };
     for text in &flags.volume {
         spec.volumes.push(Volume::parse(text).map_err(|e| anyhow::anyhow!("-v {}: {e}", Raw::from(text.clone())))?);
@@ -127,7 +130,7 @@ fn spec(flags: Run, meant: words::Meant, context: &Context) -> Result<Spec> {
 }
 
 /// The flag, else the environment, else the configuration, else what is usual.
-fn choose<T: ValueEnum + Default>(flag: Option<T>, name: &str, config: Option<T>) -> Result<T> {
+pub(super) fn choose<T: ValueEnum + Default>(flag: Option<T>, name: &str, config: Option<T>) -> Result<T> {
     if let Some(value) = flag {
         return Ok(value);
     }
@@ -177,6 +180,9 @@ fn record(spec: &Spec, facts: &plan::Facts, plan: &Plan) -> Result<Record> {
         init: None,
         exit: None,
         choices: plan.choices.clone(),
+        group: None,
+        limits: plan.limits.clone(),
+        asked: (!spec.limits.is_empty()).then(|| spec.limits.clone()),
     })
 }
 

@@ -18,10 +18,15 @@ pub enum Format {
 
 /// Prints on stdout. A reader that has gone is no error.
 pub fn print(text: &str) -> Result<u8> {
+    print_while_read(text).map(|_| 0)
+}
+
+/// The same, for what goes on and on; false: the reader has gone.
+pub fn print_while_read(text: &str) -> Result<bool> {
     match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(0),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(e) => Err(anyhow::Error::from(e).context(format!("write to stdout (status {EXIT_OURS})"))),
-        Ok(()) => Ok(0),
+        Ok(()) => Ok(true),
     }
 }
 

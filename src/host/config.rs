@@ -1,6 +1,9 @@
 //! The configuration file: `config.toml` in XDG's configuration folder.
 
-use crate::spec::{Network, Storage, Userns};
+use crate::spec::{
+    Network, Storage, Userns,
+    limits::{Cgroups, Strictness},
+};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::{fs, io, path::PathBuf};
@@ -19,6 +22,10 @@ pub struct Config {
     pub network: Option<Network>,
     /// `--userns` where it is not given.
     pub userns: Option<Userns>,
+    /// `--limits` where it is not given.
+    pub limits: Option<Strictness>,
+    /// `--cgroups` where it is not given.
+    pub cgroups: Option<Cgroups>,
 }
 
 /// Reads it; a file that is not there says nothing.

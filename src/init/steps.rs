@@ -3,9 +3,12 @@
 use super::{Failure, Inside, Roots};
 use crate::{
     plan::{InitStep, security, step::Overlay},
-    spec::Raw,
+    spec::{
+        Raw,
+        limits::{Bound, Ulimit},
+    },
     sys::{
-        clone, code, cred, mount,
+        clone, code, cred, limit, mount,
         mount::Attributes,
         process, seccomp,
         target::{self, Kind},
@@ -39,6 +42,10 @@ impl Inside {
                 self.layered.push(target.clone());
             }
             InitStep::OwnNetwork => clone::new_network_namespace()?,
+            InitStep::OwnCgroup => clone::new_cgroup_namespace()?,
+            InitStep::Affinity { cpus } => limit::set_affinity(cpus)?,
+            InitStep::OomScoreAdj { value } => oom_score_adj(*value)?,
+            InitStep::Rlimit { limit } => set_rlimit(limit)?,
             InitStep::AwaitGo => self.await_go()?,
             InitStep::OwnMounts => clone::new_mount_namespace()?,
             InitStep::BindRoot { source, target } => {
@@ -65,21 +72,14 @@ impl Inside {
             InitStep::Mask { path } => self.mask(path.path())?,
             InitStep::ReadOnlyPath { path } => self.read_only_path(path.path())?,
             InitStep::LeaveOldRoot => self.leave_old_root()?,
-            InitStep::ReadOnlyRoot => {
-                let root = target::open(self.roots()?.new.as_fd(), Path::new("/"))?;
-                let read_only = Attributes { read_only: true, ..Attributes::default() };
-                change(&root, read_only, false, Path::new("/"))?;
-            }
+            InitStep::ReadOnlyRoot => self.read_only_root()?,
             InitStep::Hostname { name } => process::set_hostname(name)?,
             InitStep::Loopback => process::loopback_up()?,
             InitStep::WorkDir { path } => {
                 let dir = self.place(path.path(), Kind::Folder)?;
                 process::change_dir_fd(dir.as_fd())?;
             }
-            InitStep::LimitCapabilities { keep } => {
-                let keep = security::capability_bits(keep);
-                cred::limit_bounding_set(keep)?;
-            }
+            InitStep::LimitCapabilities { keep } => cred::limit_bounding_set(security::capability_bits(keep))?,
             InitStep::Become { user } => self.become_user(user)?,
             InitStep::NoNewPrivs => cred::no_new_privs()?,
             InitStep::RefuseCalls { names } => seccomp::refuse(names)?,
@@ -129,6 +129,12 @@ impl Inside {
             let detail = if foreign { format!("{} is not there", path.display()) } else { String::new() };
             Failure::with(e, detail)
         })
+    }
+
+    fn read_only_root(&self) -> Result<(), Failure> {
+        let root = target::open(self.roots()?.new.as_fd(), Path::new("/"))?;
+        let read_only = Attributes { read_only: true, ..Attributes::default() };
+        Ok(change(&root, read_only, false, Path::new("/"))?)
     }
 
     fn leave_old_root(&mut self) -> Result<(), Failure> {
@@ -249,8 +255,10 @@ impl Inside {
         let Ok(place) = target::open_plain(self.roots()?.new.as_fd(), Path::new("/sys/fs/cgroup")) else {
             return Ok(());
         };
-        process::change_dir_fd(place.as_fd())?;
-        match mount::mount_new("cgroup2", Path::new("."), Attributes { read_only: true, ..NOTHING }, b"") {
+        let read_only = Attributes { read_only: true, ..NOTHING };
+        let mounted = mount::mount_detached("cgroup2", read_only)
+            .and_then(|tree| mount::attach(tree.as_fd(), place.as_fd(), Path::new("")));
+        match mounted {
             Err(e) if self.explain.is_some() => {
                 crate::say::not_done(&e);
                 Ok(())
@@ -298,4 +306,17 @@ fn mount_overlay(overlay: &Overlay, volatile: bool) -> io::Result<()> {
         data.extend(b",volatile");
     }
     mount::mount_new("overlay", overlay.target.path(), Attributes::default(), &data)
+}
+
+/// By the machine's /proc, which is still there.
+fn oom_score_adj(value: i16) -> io::Result<()> {
+    std::fs::write("/proc/self/oom_score_adj", value.to_string())
+}
+
+fn set_rlimit(wanted: &Ulimit) -> io::Result<()> {
+    let number = |bound| match bound {
+        Bound::Of(n) => Some(n),
+        Bound::Unlimited => None,
+    };
+    limit::set_rlimit(wanted.resource.name(), number(wanted.soft), number(wanted.hard))
 }

@@ -2,6 +2,7 @@
 //!
 //! One thread until the clone, checked at run time: a child of a process with threads could not go on safely.
 
+mod group;
 mod guard;
 mod steps;
 mod terminal;
@@ -10,6 +11,7 @@ mod wait;
 pub use wait::Signalled;
 
 use crate::{
+    cgroup::oom::PostMortem,
     plan::{HostStep, InitStep, Plan},
     store::{Store, record::Record},
     sync::Failed,
@@ -47,6 +49,16 @@ pub struct Outcome {
     pub end: End,
     /// The FUSE program died and the container was ended for it: what it said last.
     pub fuse_died: Option<String>,
+    /// What the kernel killed for want of memory.
+    pub memory: Option<PostMortem>,
+    /// How often a fork was refused for want of processes.
+    pub forks_refused: u64,
+}
+
+impl Outcome {
+    fn of(end: End) -> Outcome {
+        Outcome { end, fuse_died: None, memory: None, forks_refused: 0 }
+    }
 }
 
 /// A step that failed.
@@ -75,6 +87,17 @@ pub enum Kind {
     MapIds,
     /// A folder of the store, by its path.
     Folder(PathBuf),
+    /// The scope that systemd was asked for.
+    Scope,
+    /// The container's cgroup.
+    Group,
+    /// A limit, by its flag and the file of the cgroup.
+    Limit {
+        /// The flag.
+        flag: String,
+        /// The file, or `rlimit`.
+        file: String,
+    },
     /// The first thing that needs a right inside.
     PrivateMounts,
     /// The overlay.
@@ -135,9 +158,7 @@ pub fn run(task: Task<'_>) -> Result<Outcome, LaunchError> {
     run.clean_up(&outcome);
     match outcome {
         // Ctrl-C goes to the helper programs as well: what then fails is no error of ours.
-        Err(e) if e.status == crate::EXIT_OURS => {
-            run.interrupted().map_or(Err(e), |end| Ok(Outcome { end, fuse_died: None }))
-        }
+        Err(e) if e.status == crate::EXIT_OURS => run.interrupted().map_or(Err(e), |end| Ok(Outcome::of(end))),
         outcome => outcome,
     }
 }
@@ -176,9 +197,15 @@ fn kind_of(step: &InitStep) -> Kind {
         InitStep::OwnNetwork => Kind::Clone,
         InitStep::MountOverlay { .. } | InitStep::AwaitFuse { .. } => Kind::Overlay,
         InitStep::Become { .. } => Kind::Become,
+        InitStep::OomScoreAdj { .. } => of_process("--oom-score-adj", "oom_score_adj"),
+        InitStep::Rlimit { .. } => of_process("--ulimit", "rlimit"),
         InitStep::Exec { .. } => Kind::Exec,
         _ => Kind::Other,
     }
+}
+
+fn of_process(flag: &str, file: &str) -> Kind {
+    Kind::Limit { flag: flag.into(), file: file.into() }
 }
 
 fn inner_failure(plan: &Plan, failed: &Failed) -> LaunchError {

@@ -1,11 +1,15 @@
 //! One arm for each of the launcher's steps.
 
-use super::{HostStep, Kind, LaunchError, Outcome, Task, guard::Guard, other, terminal::OwnTerminal};
+use super::{HostStep, Kind, LaunchError, Outcome, Task, group::Grouping, guard::Guard, other, terminal::OwnTerminal};
 use crate::{
     image, init,
     plan::step::{Namespace, Overlay},
     say,
-    store::{self, containers, record::Process, sweep},
+    store::{
+        self, containers,
+        record::{Process, Record},
+        sweep,
+    },
     sync::{self, Heard, Launcher},
     sys::{
         clone::{self, Child, End, namespace},
@@ -35,6 +39,7 @@ pub(super) struct Run<'a> {
     pub(super) mapping: Mapping,
     pub(super) fuse: Vec<(Running, OwnedFd)>,
     pub(super) guard: Option<Guard>,
+    pub(super) grouping: Grouping,
     pub(super) terminal: Option<OwnTerminal>,
     /// Taken by the wait: the child must not be waited for twice.
     pub(super) reaped: bool,
@@ -63,6 +68,7 @@ impl<'a> Run<'a> {
             mapping: Mapping::default(),
             fuse: Vec::new(),
             guard: None,
+            grouping: Grouping::default(),
             terminal: None,
             reaped: false,
         })
@@ -104,7 +110,11 @@ impl<'a> Run<'a> {
         let plain = |e: io::Error| other("", &e);
         match step {
             HostStep::Mark { path } => std::os::unix::fs::symlink(self.task.store.root(), path.path()).map_err(plain),
-            HostStep::Clone { namespaces } => self.clone(namespaces),
+            HostStep::MakeGroup { group, parent, crowded } => self.make_group(group, parent.path(), *crowded),
+            HostStep::AskScope { unit, description, slice } => self.ask_scope(unit, description, slice.as_deref()),
+            HostStep::JoinScope { group, unit } => self.join_scope(group, unit),
+            HostStep::Limit { flag, file, value, optional } => self.limit(flag, file, value, *optional),
+            HostStep::Clone { namespaces, .. } => self.clone(namespaces),
             HostStep::MapIds { map, mapper } => {
                 let pid = self.child.as_ref().map_or(0, |c| c.pid);
                 self.mapping = userns::start(pid, map, mapper).map_err(unmapped)?;
@@ -139,15 +149,17 @@ impl<'a> Run<'a> {
             HostStep::Go => {
                 // Only init has the other end from now on: its death must read as the end of the channel.
                 self.init_end = None;
+                self.watch_memory();
                 match self.channel.go() {
                     // It has failed before it came to wait, and what it said is still to be heard.
                     Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                     done => done.map_err(plain),
                 }
             }
-            HostStep::Guard => {
+            HostStep::Guard { .. } => {
                 let Some(child) = &self.child else { return Ok(()) };
                 self.guard = Some(Guard::start(child.pidfd.as_fd()).map_err(plain)?);
+                self.tell_guard();
                 Ok(())
             }
             HostStep::Record { .. } => self.write_record(),
@@ -161,12 +173,13 @@ impl<'a> Run<'a> {
 
     fn clone(&mut self, namespaces: &[Namespace]) -> Result<(), LaunchError> {
         let flags = namespaces.iter().map(|n| flag(*n)).fold(0, |all, one| all | one);
-        match clone::fork_into(flags) {
-            Ok(Some(child)) => {
+        match self.fork(flags) {
+            Ok((Some(child), outside)) => {
+                let pid = child.pid;
                 self.child = Some(child);
-                Ok(())
+                if outside { self.move_in(pid) } else { Ok(()) }
             }
-            Ok(None) => {
+            Ok((None, _)) => {
                 match self.init_end.take() {
                     Some(channel) => {
                         // The launcher's end must die with the launcher alone.
@@ -176,7 +189,7 @@ impl<'a> Run<'a> {
                     None => clone::exit_now(crate::EXIT_OURS),
                 }
             }
-            Err(e) => Err(LaunchError { kind: Kind::Clone, ..other("", &e) }),
+            Err(e) => Err(e),
         }
     }
 
@@ -195,6 +208,7 @@ impl<'a> Run<'a> {
     fn write_record(&mut self) -> Result<(), LaunchError> {
         let folder = self.task.store.container(&self.task.record.id);
         self.task.record.init = self.child.as_ref().and_then(|c| Process::of(c.pid));
+        self.task.record.group = self.grouping.group.as_ref().map(|group| group.path().into());
         self.task.record.write(&folder).map_err(|e| {
             let errno = e.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error).unwrap_or(0);
             LaunchError {
@@ -218,6 +232,7 @@ impl<'a> Run<'a> {
             let _ = clone::signal(child.pidfd.as_fd(), number::SIGKILL);
             let _ = clone::wait(child.pidfd.as_fd());
         }
+        let ungrouped = self.end_group();
         // Only now is there nothing left that it would have to do in our place.
         if let Some(guard) = &mut self.guard {
             guard.dismiss();
@@ -230,25 +245,41 @@ impl<'a> Run<'a> {
             }
             let _ = running.end();
         }
-        let record = &mut self.task.record;
-        if outcome.is_err()
-            && let Some(name) = &record.name
+        let done = self.settle(outcome);
+        if done
+            && ungrouped
+            && let Ok(mark) = sweep::mark_name(&self.task.record.id)
         {
-            containers::release_name(self.task.store, name, &record.id);
-        }
-        let done = if record.remove || outcome.is_err() {
-            containers::remove_known(self.task.store, &record.id, Some(record)).is_ok()
-        } else {
-            let code = outcome.as_ref().map_or(crate::EXIT_OURS, |o| o.end.code());
-            record.exit = Some(store::record::Exit { code, at: store::record::now() });
-            record.write(&self.task.store.container(&record.id)).is_ok()
-        };
-        if done && let Ok(mark) = sweep::mark_name(&record.id) {
             let _ = fs::remove_file(self.task.runtime.join(mark));
         }
         if let Some(guard) = self.guard.take() {
             guard.wait();
         }
+    }
+
+    /// What stays of it on the disk: nothing, or how it ended. Whether that could be done.
+    fn settle(&mut self, outcome: &Result<Outcome, LaunchError>) -> bool {
+        let store = self.task.store;
+        let record = &mut self.task.record;
+        if outcome.is_err()
+            && let Some(name) = &record.name
+        {
+            containers::release_name(store, name, &record.id);
+        }
+        let (Ok(outcome), false) = (outcome, record.remove) else {
+            return containers::remove_known(store, &record.id, Some(record)).is_ok();
+        };
+        let folder = store.container(&record.id);
+        // `update` has written to it meanwhile.
+        if record.group.is_some()
+            && let Ok(newer) = Record::read(&folder)
+        {
+            record.limits = newer.limits;
+            record.asked = newer.asked;
+        }
+        let memory = outcome.memory.clone();
+        record.exit = Some(store::record::Exit { code: outcome.end.code(), at: store::record::now(), memory });
+        record.write(&folder).is_ok()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{LaunchError, Outcome, inner_failure, other, steps::Run, terminal::OwnTerminal};
 use crate::{
+    cgroup::oom::Watch,
     sync::Heard,
     sys::{
         clone::{self, End},
@@ -33,6 +34,8 @@ struct Seen {
     /// A signal has come that ends most programs.
     asked_to_end: bool,
     kill_at: Option<Instant>,
+    /// The name of the first process at its end.
+    first: Option<String>,
 }
 
 /// What is waited for, besides the end of the first process.
@@ -42,6 +45,7 @@ enum Source {
     Channel,
     Signals,
     Fuse(usize),
+    Memory,
     Input,
     Output,
     ToInside,
@@ -66,7 +70,8 @@ impl Run<'_> {
             (Some(Signalled(number)), End::Signal(_)) => End::Signal(number as u8),
             (_, end) => end,
         };
-        Ok(Outcome { end, fuse_died: seen.fuse_died })
+        let (memory, forks_refused) = (self.post_mortem(seen.first, end), self.forks_refused());
+        Ok(Outcome { end, fuse_died: seen.fuse_died, memory, forks_refused })
     }
 
     fn attend(&mut self, seen: &mut Seen) -> io::Result<End> {
@@ -81,6 +86,7 @@ impl Run<'_> {
                     Source::Output => self.terminal.as_mut().map_or(Ok(()), OwnTerminal::read_output)?,
                     Source::ToInside => self.terminal.iter_mut().for_each(OwnTerminal::write_inside),
                     Source::ToOutside => self.terminal.iter_mut().for_each(OwnTerminal::write_outside),
+                    Source::Memory => self.grouping.watch.iter_mut().for_each(Watch::look),
                     Source::Init => {}
                 }
             }
@@ -89,6 +95,7 @@ impl Run<'_> {
                 self.signal_init(number::SIGKILL)?;
             }
             if ready.contains(&Source::Init) && (seen.running || seen.failed.is_some()) {
+                seen.first = self.name_of_first();
                 let Some(child) = &self.child else { return Err(io::ErrorKind::NotFound.into()) };
                 let end = clone::wait(child.pidfd.as_fd())?;
                 self.reaped = true;
@@ -117,6 +124,10 @@ impl Run<'_> {
                 add(Source::Fuse(n), pidfd.as_fd(), Wait::Read);
             }
         }
+        let rests = self.grouping.watch.as_ref().and_then(Watch::rests);
+        if let (Some(watch), None) = (&self.grouping.watch, rests) {
+            add(Source::Memory, watch.as_fd(), Wait::Change);
+        }
         if let Some(terminal) = &self.terminal {
             if !terminal.input_ended && terminal.to_inside.is_empty() {
                 add(Source::Input, stdin.as_fd(), Wait::Read);
@@ -131,7 +142,8 @@ impl Run<'_> {
                 add(Source::ToOutside, stdout.as_fd(), Wait::Write);
             }
         }
-        let timeout = seen.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let kill = seen.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = kill.into_iter().chain(rests).min();
         let ready = signal::poll(&wanted, timeout)?;
         Ok(sources.into_iter().zip(ready).filter_map(|(source, ready)| ready.then_some(source)).collect())
     }

@@ -39,12 +39,23 @@ impl fmt::Display for HostStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HostStep::Mark { path } => write!(f, "mark the run by {path}"),
-            HostStep::Clone { namespaces } => {
-                write!(
-                    f,
-                    "make the first process in new namespaces: {}",
-                    joined(namespaces.iter().map(|n| n.name()), ", ")
-                )
+            HostStep::MakeGroup { group, parent, crowded } => {
+                let first =
+                    if *crowded { ", after moving the processes of that one into one of their own" } else { "" };
+                write!(f, "make the cgroup {} below {parent}{first}", group.name)
+            }
+            HostStep::AskScope { unit, slice, .. } => {
+                let slice = slice.as_ref().map(|s| format!(" in {s}")).unwrap_or_default();
+                write!(f, "ask systemd for {unit}{slice}, delegated")
+            }
+            HostStep::JoinScope { group, unit } => {
+                write!(f, "wait for {unit} and go into the cgroup {} below it", group.name)
+            }
+            HostStep::Limit { file, value, .. } => write!(f, "write {value} to {file}"),
+            HostStep::Clone { namespaces, grouped } => {
+                let spaces = joined(namespaces.iter().map(|n| n.name()), ", ");
+                let group = if *grouped { ", in its cgroup" } else { "" };
+                write!(f, "make the first process in new namespaces: {spaces}{group}")
             }
             HostStep::MapIds { map, mapper } => {
                 let by = match mapper {
@@ -62,7 +73,7 @@ impl fmt::Display for HostStep {
                 write!(f, "start {program} {overlay}{squash}")
             }
             HostStep::Go => f.write_str("let the first process go on"),
-            HostStep::Guard => f.write_str("start the guard"),
+            HostStep::Guard { .. } => f.write_str("start the guard"),
             HostStep::Record { path } => write!(f, "write the record {path}"),
             HostStep::Sweep => f.write_str("take away what killed runs have left"),
         }
@@ -74,6 +85,12 @@ impl HostStep {
     pub fn why(&self) -> &'static str {
         match self {
             HostStep::Mark { .. } => "a killed run is found by its mark, and the next one cleans up after it",
+            HostStep::MakeGroup { .. } => "what it holds can be limited, counted and ended as one",
+            HostStep::AskScope { .. } => {
+                "an ordinary user may limit only what systemd has delegated; the guard comes along"
+            }
+            HostStep::JoinScope { .. } => "the scope's own files are systemd's to write; those below it are ours",
+            HostStep::Limit { .. } => "the kernel holds it from now on; what it made of the number is read back",
             HostStep::Clone { .. } => {
                 "the user namespace comes first and owns the others, so no root is needed outside"
             }
@@ -87,8 +104,12 @@ impl HostStep {
             HostStep::AwaitMaps => "no file can be made inside before its owner has an id",
             HostStep::Fuse { .. } => "it lays the container's changes over the image; it dies with the launcher",
             HostStep::Go => "everything it needs from outside is there",
-            HostStep::Guard => {
+            HostStep::Guard { for_scope: false } => {
                 "it ends the container, and puts the terminal back, when the launcher is killed by SIGKILL"
+            }
+            HostStep::Guard { for_scope: true } => {
+                "it ends the container when the launcher is killed by SIGKILL; and systemd takes a scope away, with all that it \
+                 has counted, as soon as nobody is in it"
             }
             HostStep::Record { .. } => "`ps` reads it",
             HostStep::Sweep => "nobody has to clean up by hand",
@@ -101,6 +122,10 @@ impl fmt::Display for InitStep {
         match self {
             InitStep::PrivateMounts => f.write_str("make every mount private"),
             InitStep::OwnNetwork => f.write_str("make a network namespace"),
+            InitStep::OwnCgroup => f.write_str("make a cgroup namespace"),
+            InitStep::Affinity { cpus } => write!(f, "run on CPU {} alone", joined(cpus, ", ")),
+            InitStep::OomScoreAdj { value } => write!(f, "write {value} to /proc/self/oom_score_adj"),
+            InitStep::Rlimit { limit } => write!(f, "set the rlimit {limit}"),
             InitStep::AwaitGo => f.write_str("wait for the launcher's word"),
             InitStep::MountOverlay { overlay, volatile } => {
                 write!(f, "mount overlay {overlay}{}", if *volatile { " volatile" } else { "" })
@@ -154,6 +179,12 @@ impl InitStep {
     pub fn why(&self) -> &'static str {
         match self {
             InitStep::PrivateMounts => "nothing mounted here may ever show on the machine",
+            InitStep::OwnCgroup => "the container sees its own cgroup as the root, and none above it",
+            InitStep::Affinity { .. } => "without a cgroup this comes nearest to a limit of CPU time",
+            InitStep::OomScoreAdj { .. } => "the kernel goes by it when it must end something for want of memory",
+            InitStep::Rlimit { .. } => {
+                "the kernel holds it for each process, and only root outside could raise it again"
+            }
             InitStep::OwnNetwork => "the machine's networks are out of reach, as --network none asks for",
             InitStep::AwaitGo => "ids and folders come from outside; all before this needs neither",
             InitStep::MountOverlay { volatile: false, .. } => {

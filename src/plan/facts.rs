@@ -1,5 +1,9 @@
 //! What a plan must know of this machine. `host/` reads it once; here it is only a value.
 
+mod groups;
+
+pub use groups::{Groups, Hierarchy, Limiting, Manager, Subtree};
+
 use crate::spec::{Raw, ids::Range};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +36,9 @@ pub struct Facts {
     pub window: Option<(u16, u16)>,
     /// Whether a cgroup v2 hierarchy is mounted on this machine.
     pub cgroup2: bool,
+    /// What a limit depends on; looked at only where one was asked for.
+    #[serde(default)]
+    pub limits: Limiting,
 }
 
 /// Whether something works here.

@@ -6,6 +6,7 @@
 mod describe;
 pub mod facts;
 pub mod ids;
+pub mod limits;
 mod process;
 mod rootfs;
 pub mod security;
@@ -34,6 +35,9 @@ pub struct Plan {
     pub choices: Vec<String>,
     /// What the user should know, once, on stderr.
     pub notes: Vec<String>,
+    /// What becomes of each limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<limits::Limited>,
 }
 
 impl Plan {
@@ -68,22 +72,37 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan> {
     choices.push(root.choice.clone());
     notes.extend(root.note.clone());
 
+    let limits = limits::choose(spec, facts)?;
+    choices.extend(limits.choice.clone());
+    notes.extend(limits.notes.iter().cloned());
+
     let mut host = vec![HostStep::Mark { path: facts.dirs.mark.clone() }];
-    host.push(HostStep::Clone { namespaces: NAMESPACES.into() });
+    let first = clone(&limits);
+    host.extend(limits.before);
+    host.push(first);
     host.push(HostStep::MapIds { map: ids.map.clone(), mapper: ids.mapper.clone() });
+    let guarded = !limits.ask.is_empty();
+    host.extend(limits.ask);
     host.extend(root.folders(facts));
     host.extend(spec.name.clone().map(|name| HostStep::ClaimName { name }));
     if let step::Mapper::Helpers { .. } = ids.mapper {
         host.push(HostStep::AwaitMaps);
     }
     host.extend(root.host(facts));
+    host.extend(limits.join);
     host.push(HostStep::Go);
-    host.push(HostStep::Guard);
+    if !guarded {
+        host.push(HostStep::Guard { for_scope: false });
+    }
     host.push(HostStep::Record { path: facts.dirs.container.path().join("container.json").into() });
     host.push(HostStep::Sweep);
 
     let mut init = before_go(spec, facts);
     init.push(InitStep::AwaitGo);
+    if limits.grouped {
+        init.push(InitStep::OwnCgroup);
+    }
+    init.extend(limits.early);
     init.extend(root.init(facts));
     init.push(InitStep::EnterRoot { root: facts.dirs.mount_point.clone() });
     init.extend(rootfs::system_mounts(spec, facts, &ids.map));
@@ -92,8 +111,16 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan> {
     init.extend(process::terminal(spec, facts));
     init.extend(security::hidden_paths());
     init.push(InitStep::LeaveOldRoot);
-    init.extend(process::steps(spec, facts, &ids.default_user)?);
-    Ok(Plan { version: VERSION, host, init, choices, notes })
+    init.extend(process::steps(spec, facts, &ids.default_user, limits.inside)?);
+    Ok(Plan { version: VERSION, host, init, choices, notes, limits: limits.limited })
+}
+
+/// A cgroup namespace has the group at its root in which it is made: where the container gets one of its own, that is done
+/// inside, once the first process is there.
+fn clone(limits: &limits::Chosen) -> HostStep {
+    let kept = |namespace: &&Namespace| !(limits.grouped && **namespace == Namespace::Cgroup);
+    let namespaces = NAMESPACES.iter().filter(kept).copied().collect();
+    HostStep::Clone { namespaces, grouped: !limits.before.is_empty() }
 }
 
 /// What needs the namespaces alone, neither ids nor folders: done while the launcher has those made.

@@ -12,8 +12,8 @@ pub fn terminal(spec: &Spec, facts: &Facts) -> Option<InitStep> {
     (!spec.stdin).then_some(InitStep::NoInput)
 }
 
-/// Everything from the new root to the exec.
-pub fn steps(spec: &Spec, facts: &Facts, default_user: &User) -> Result<Vec<InitStep>> {
+/// Everything from the new root to the exec. `limits`: what bounds the process; last, so that it bounds nothing of ours.
+pub fn steps(spec: &Spec, facts: &Facts, default_user: &User, limits: Vec<InitStep>) -> Result<Vec<InitStep>> {
     let mut steps = vec![InitStep::WorkDir { path: workdir(spec, facts) }];
     if spec.read_only {
         steps.push(InitStep::ReadOnlyRoot);
@@ -22,6 +22,7 @@ pub fn steps(spec: &Spec, facts: &Facts, default_user: &User) -> Result<Vec<Init
     steps.push(InitStep::Become { user: user(spec, facts, default_user)? });
     steps.push(InitStep::NoNewPrivs);
     steps.push(security::refused_calls());
+    steps.extend(limits);
     if spec.init {
         steps.push(InitStep::Reaper);
     }

@@ -5,7 +5,7 @@
 
 #![allow(missing_docs, reason = "the fields are those of the system calls, and each variant says what it does")]
 
-use crate::spec::{Raw, User, ids::IdMap};
+use crate::spec::{Raw, User, ids::IdMap, limits::Ulimit};
 use serde::{Deserialize, Serialize};
 
 /// A kind of namespace (namespaces(7)).
@@ -56,8 +56,17 @@ impl Default for Mapper {
 pub enum HostStep {
     /// Leaves a mark by which a later run finds what this one may leave behind when it is killed.
     Mark { path: Raw },
-    /// Makes the first process in namespaces of its own. It waits there for [`HostStep::Go`].
-    Clone { namespaces: Vec<Namespace> },
+    /// Makes a cgroup below `parent`, which is ours.
+    MakeGroup { group: Group, parent: Raw, crowded: bool },
+    /// Asks systemd for a scope for the first process (org.freedesktop.systemd1(5)). The answer is waited for later.
+    AskScope { unit: String, description: String, slice: Option<String> },
+    /// Waits for the scope and puts the first process into a cgroup below it.
+    JoinScope { group: Group, unit: String },
+    /// Writes a limit into a file of the container's cgroup, and reads it back.
+    Limit { flag: String, file: String, value: String, optional: bool },
+    /// Makes the first process in namespaces of its own. It waits there for [`HostStep::Go`]. `grouped`: it is
+    /// born in the container's cgroup.
+    Clone { namespaces: Vec<Namespace>, grouped: bool },
     /// Has the id maps written; helpers are only started.
     MapIds { map: IdMap, mapper: Mapper },
     /// Makes a folder.
@@ -72,12 +81,24 @@ pub enum HostStep {
     Fuse { program: Raw, overlay: Overlay, squash: bool },
     /// Lets the first process go on.
     Go,
-    /// Starts the process that ends the container when the launcher is killed.
-    Guard,
+    /// Starts the process that ends the container when the launcher is killed. `for_scope`: it goes into the container's scope
+    /// as well, and waits for that.
+    Guard { for_scope: bool },
     /// Writes the container's record.
     Record { path: Raw },
     /// Looks for what killed runs have left and takes it away.
     Sweep,
+}
+
+/// The cgroup of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The name of its folder.
+    pub name: String,
+    /// Controllers that it must have.
+    pub needed: Vec<String>,
+    /// Where its path is written down, for the run that clears up after us.
+    pub link: Raw,
 }
 
 /// The folders of an overlay (the kernel's Documentation/filesystems/overlayfs.rst).
@@ -124,6 +145,14 @@ pub enum InitStep {
     PrivateMounts,
     /// Goes into a network namespace of our own (network_namespaces(7)).
     OwnNetwork,
+    /// Makes our cgroup the root of those that can be seen (cgroup_namespaces(7)).
+    OwnCgroup,
+    /// Runs on these CPUs alone, which the command can take back.
+    Affinity { cpus: Vec<u32> },
+    /// Sets how readily the kernel ends us where memory runs out (proc_pid_oom_score_adj(5)).
+    OomScoreAdj { value: i16 },
+    /// Bounds every process (getrlimit(2)).
+    Rlimit { limit: Ulimit },
     /// Waits for [`HostStep::Go`].
     AwaitGo,
     /// Mounts the kernel's overlay. `volatile`: it is never synced to the disk.

@@ -5,11 +5,13 @@
 
 pub mod env;
 pub mod ids;
+pub mod limits;
 pub mod mount;
 pub mod raw;
 pub mod user;
 
 pub use ids::Userns;
+pub use limits::Limits;
 pub use mount::{Tmpfs, Volume};
 pub use raw::Raw;
 pub use user::User;
@@ -56,6 +58,9 @@ pub struct Spec {
     pub terminal: bool,
     /// Whether our standard input is handed on; else it is `/dev/null`.
     pub stdin: bool,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// Where a root file system comes from.

@@ -15,6 +15,7 @@
 //!
 //! $XDG_RUNTIME_DIR/little-container/      memory, gone after a reboot
 //!     <id>.<pid>.<start time> -> store    the mark of a run: made first, removed last
+//!     <id>.group -> cgroup                where the run has made a cgroup, from just before that until it is gone
 //!     overlay.*                           what the probe of the kernel's overlay said
 //! ```
 //!

@@ -1,6 +1,10 @@
 //! The record of a container, and whether what it names still lives.
 
-use crate::spec::Raw;
+use crate::{
+    cgroup::{Group, oom::PostMortem},
+    plan::limits::Limited,
+    spec::{Limits, Raw},
+};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path, sync::OnceLock};
 
@@ -39,6 +43,15 @@ pub struct Record {
     /// What was decided for it and why.
     #[serde(default)]
     pub choices: Vec<String>,
+    /// The folder of its cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Raw>,
+    /// What became of each limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limited>,
+    /// The limits that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Limits>,
 }
 
 /// A process that may be gone, or whose number may be another's by now.
@@ -59,6 +72,9 @@ pub struct Exit {
     pub code: u8,
     /// When, as RFC 3339 in UTC.
     pub at: String,
+    /// What the kernel killed of it for want of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<PostMortem>,
 }
 
 /// What a container is doing.
@@ -150,6 +166,11 @@ impl Record {
     /// Those of [`super::write_atomically`].
     pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
         Ok(super::write_atomically(&folder.join("container.json"), &serde_json::to_vec(self)?)?)
+    }
+
+    /// Its cgroup, if it is still there.
+    pub fn group(&self) -> Option<Group> {
+        Group::known(self.group.as_ref()?.path(), &self.id)
     }
 
     /// What it is doing, as seen from the machine of this name.

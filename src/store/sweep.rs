@@ -9,8 +9,15 @@ use super::{
     Store, containers,
     record::{Process, Record, Status, boot_id, own_start_time, start_time},
 };
-use crate::sys::{clone, signal::number};
-use std::{fs, os::fd::AsFd, path::Path};
+use crate::{
+    cgroup::Group,
+    sys::{clone, signal::number},
+};
+use std::{
+    fs,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
 
 /// The name of this process's mark for a container.
 ///
@@ -45,10 +52,26 @@ pub fn marks(runtime: &Path, own: Option<&str>) {
         let Some(mark) = parse(name) else { continue };
         let Ok(root) = fs::read_link(entry.path()) else { continue };
         let gone = start_time(mark.pid) != Some(mark.start_time);
-        if gone && Store::known(root).is_none_or(|store| clear(&store, mark.id)) {
+        if gone && end_group(runtime, mark.id) && Store::known(root).is_none_or(|store| clear(&store, mark.id)) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Where the path of a container's cgroup is written down while it runs.
+pub fn group_link(runtime: &Path, id: &str) -> PathBuf {
+    runtime.join(format!("{id}.group"))
+}
+
+/// Ends what is left in the cgroup of a container whose run is gone, and takes it away. Whether nothing of it is left.
+fn end_group(runtime: &Path, id: &str) -> bool {
+    let link = group_link(runtime, id);
+    let Ok(path) = fs::read_link(&link) else { return true };
+    let ended = Group::known(&path, id).is_none_or(|group| group.end().is_ok());
+    if ended {
+        let _ = fs::remove_file(link);
+    }
+    ended
 }
 
 /// Looks at every container: for the first run after a reboot, when no marks are left.
@@ -97,7 +120,9 @@ fn clear(store: &Store, id: &str) -> bool {
             if let Some(init) = &record.init {
                 kill(init);
             }
-            !record.remove || containers::remove(store, id).is_ok()
+            // Its note may have gone with another runtime folder.
+            let ungrouped = record.group().is_none_or(|group| group.end().is_ok());
+            ungrouped && (!record.remove || containers::remove(store, id).is_ok())
         }
         // Killed before the record was written: nothing was started that anybody could miss.
         Err(_) if !has_record(store, id) => containers::remove(store, id).is_ok(),

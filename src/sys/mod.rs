@@ -8,6 +8,7 @@ pub mod clone;
 pub mod cred;
 pub mod dir;
 pub mod helper;
+pub mod limit;
 pub mod mount;
 pub mod process;
 pub mod seccomp;
@@ -26,7 +27,7 @@ pub fn errno(code: i32) -> io::Error {
 /// The errno numbers that other rooms tell apart (errno(3)).
 pub mod code {
     pub use libc::{
-        E2BIG, EACCES, EDQUOT, EINVAL, ELOOP, ENODEV, ENOENT, ENOEXEC, ENOSPC, ENOSYS, ENOTDIR, ENOTSUP, EPERM, EROFS,
-        ESTALE, EUSERS,
+        E2BIG, EACCES, EAGAIN, EBUSY, EDQUOT, EINVAL, ELOOP, ENODEV, ENOENT, ENOEXEC, ENOSPC, ENOSYS, ENOTDIR, ENOTSUP,
+        EPERM, ERANGE, EROFS, ESRCH, ESTALE, EUSERS,
     };
 }

@@ -1,10 +1,10 @@
 //! Mounts (mount(2), and the descriptor-based calls since Linux 5.2: open_tree(2), move_mount(2), mount_setattr(2)).
 
 use nix::mount::{MntFlags, MsFlags};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags};
+use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -49,6 +49,21 @@ pub fn make_private() -> io::Result<()> {
 pub fn mount_new(fs: &str, target: &Path, attributes: Attributes, data: &[u8]) -> io::Result<()> {
     let data = std::ffi::CString::new(data).map_err(|_| super::errno(libc::EINVAL))?;
     Ok(nix::mount::mount(Some(fs), target, Some(fs), attributes.flags(), Some(data.as_c_str()))?)
+}
+
+/// A new mount that is nowhere yet (fsopen(2), fsmount(2)): unlike mount(2), [`attach`] also puts it over one of the same file
+/// system.
+pub fn mount_detached(fs: &str, attributes: Attributes) -> io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen(fs, rustix::mount::FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_create(context.as_fd())?;
+    let flags = [
+        (attributes.read_only, MountAttrFlags::MOUNT_ATTR_RDONLY),
+        (attributes.no_suid, MountAttrFlags::MOUNT_ATTR_NOSUID),
+        (attributes.no_dev, MountAttrFlags::MOUNT_ATTR_NODEV),
+        (attributes.no_exec, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+    ];
+    let flags = flags.iter().filter(|(wanted, _)| *wanted).fold(MountAttrFlags::empty(), |all, (_, flag)| all | *flag);
+    Ok(rustix::mount::fsmount(context.as_fd(), rustix::mount::FsMountFlags::FSMOUNT_CLOEXEC, flags)?)
 }
 
 /// Mounts on `target` what stands at `source`, without what is mounted below it.
@@ -121,6 +136,8 @@ pub struct FileSystem {
 pub mod magic {
     /// fuse(4)
     pub const FUSE: u64 = 0x6573_5546;
+    /// cgroups(7), version 2
+    pub const CGROUP2: u64 = 0x6367_7270;
     /// nfs(5)
     pub const NFS: u64 = 0x6969;
     /// File systems that many machines share, on which the kernel's overlay cannot write and locks are slow.

@@ -91,6 +91,8 @@ pub enum Wait {
     Read,
     /// Room to write, or the other side has gone.
     Write,
+    /// A file of the kernel has changed (cgroup.events, memory.events: cgroups(7)).
+    Change,
 }
 
 /// Waits until one of `wanted` is ready (poll(2)); says for each whether it is. A signal ends the wait early.
@@ -98,7 +100,12 @@ pub fn poll(wanted: &[(BorrowedFd<'_>, Wait)], timeout: Option<Duration>) -> io:
     let mut fds: Vec<PollFd<'_>> = wanted
         .iter()
         .map(|(fd, wait)| {
-            PollFd::from_borrowed_fd(*fd, if *wait == Wait::Read { PollFlags::IN } else { PollFlags::OUT })
+            let flags = match wait {
+                Wait::Read => PollFlags::IN,
+                Wait::Write => PollFlags::OUT,
+                Wait::Change => PollFlags::PRI,
+            };
+            PollFd::from_borrowed_fd(*fd, flags)
         })
         .collect();
     let timeout = timeout.map(|t| Timespec { tv_sec: t.as_secs() as i64, tv_nsec: i64::from(t.subsec_nanos()) });

@@ -1,11 +1,18 @@
 //! A pair of connected sockets that keep messages apart and can hand over a descriptor (unix(7)).
 
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, getsockopt, recvmsg, sendmsg,
+    socketpair, sockopt::PeerCredentials,
 };
+use rustix::net::{SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::{
     io::{self, IoSlice, IoSliceMut},
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::Path,
+    time::Duration,
 };
 
 /// Two ends of a SOCK_SEQPACKET connection, close-on-exec.
@@ -64,4 +71,37 @@ pub fn is_closed(socket: BorrowedFd<'_>) -> bool {
     // SAFETY: one byte is written at most, into `byte`.
     let got = unsafe { libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, flags) };
     got == 0 || (got < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ECONNRESET))
+}
+
+/// Where a stream socket listens (unix(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address<'a> {
+    /// A file.
+    File(&'a Path),
+    /// A name without a file, in the network namespace.
+    Abstract(&'a [u8]),
+}
+
+/// A connection, close-on-exec, whose connect(2) and writes take no longer than `patience` each.
+///
+/// # Errors
+/// EAGAIN where the listener's queue is full for so long.
+pub fn connect(address: Address<'_>, patience: Duration) -> io::Result<UnixStream> {
+    let address = match address {
+        Address::File(path) => SocketAddrUnix::new(path)?,
+        Address::Abstract(name) => SocketAddrUnix::new_abstract_name(name)?,
+    };
+    let socket =
+        rustix::net::socket_with(rustix::net::AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(patience.max(Duration::from_micros(1))))?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket.into())
+}
+
+/// Who listens at the other end: process and user (SO_PEERCRED).
+///
+/// The process is 0 where it is in a PID namespace that is not ours or below ours; it may have ended since.
+pub fn peer(socket: impl AsFd) -> io::Result<(u32, u32)> {
+    let peer = getsockopt(&socket.as_fd(), PeerCredentials)?;
+    Ok((peer.pid() as u32, peer.uid()))
 }

@@ -1,5 +1,8 @@
 //! The cases: what is asked for, on which machine.
 
+#[path = "limits.rs"]
+pub mod limits;
+
 use little_container::{
     plan::facts::{Ability, Dirs, Facts, Image, Part, Source, SubIds},
     spec::{Network, Raw, Rootfs, Spec, Storage, Tmpfs, Userns, Volume, ids::Range},
@@ -43,6 +46,7 @@ pub fn facts() -> Facts {
         term: Some("xterm-256color".into()),
         window: Some((24, 80)),
         cgroup2: true,
+        limits: Default::default(),
     }
 }
 
@@ -111,6 +115,8 @@ pub fn all() -> Vec<Case> {
     all.extend(mounts());
     all.extend(process());
     all.extend(errors());
+    all.extend(limits::cases());
+    all.extend(limits::errors());
     all
 }
 

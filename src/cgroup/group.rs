@@ -1,0 +1,315 @@
+//! One group: its folder, and what is written to and read from the files in it.
+
+use crate::sys::{
+    clone, code,
+    limit::page_size,
+    signal::{self, Wait, number},
+};
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::fd::{AsFd, OwnedFd},
+    path::{Component, Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// What the folder of every container's group, or the one above it, is called, before the id.
+pub const PREFIX: &str = "little-container-";
+
+/// Where version 2 is mounted.
+pub const MOUNT: &str = "/sys/fs/cgroup";
+
+/// The group into which processes are moved that were in the way of a container's (cgroups(7), "no internal processes").
+const CALLERS: &str = "little-container-callers";
+
+/// The group of the guard, beside the container's.
+const GUARD: &str = "guard";
+
+/// How long the processes of a group may take to go when they have been killed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A group of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    path: PathBuf,
+}
+
+impl Group {
+    /// Makes it below `parent`, which belongs to us, and has the controllers handed on to it.
+    ///
+    /// # Errors
+    /// Those of mkdir(2), and of writing to cgroup.subtree_control: a needed controller is not there.
+    pub fn make(parent: &Path, name: &str, needed: &[String]) -> io::Result<Group> {
+        hand_on(parent, needed)?;
+        let path = parent.join(name);
+        fs::create_dir(&path)?;
+        Ok(Group { path })
+    }
+
+    /// Makes it below `parent`, a scope whose only processes are `pid` and `guard`, and moves them first, each into a group of its
+    /// own: only a group without processes may hand its controllers on.
+    ///
+    /// # Errors
+    /// As [`Group::make`].
+    pub fn make_for(parent: &Path, name: &str, needed: &[String], pid: i32, guard: i32) -> io::Result<Group> {
+        let group = Group { path: parent.join(name) };
+        let aside = Group { path: parent.join(GUARD) };
+        for (group, pid) in [(&group, pid), (&aside, guard)] {
+            fs::create_dir(&group.path)?;
+            group.add(pid)?;
+        }
+        hand_on(parent, needed)?;
+        Ok(group)
+    }
+
+    /// The group of the container `id` that was written down; none if the path is not one of its own, or not there.
+    pub fn known(path: &Path, id: &str) -> Option<Group> {
+        let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        let own = path.components().any(|part| is_of(part.as_os_str(), id));
+        (plain && own && path.starts_with(MOUNT) && path.is_dir()).then(|| Group { path: path.into() })
+    }
+
+    /// One that this run has made.
+    pub fn made(path: &Path) -> Group {
+        Group { path: path.into() }
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder itself, for clone3(2).
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(&self) -> io::Result<OwnedFd> {
+        Ok(fs::File::open(&self.path)?.into())
+    }
+
+    /// Moves a process into it.
+    ///
+    /// # Errors
+    /// EACCES: the group both are below is not ours.
+    pub fn add(&self, pid: i32) -> io::Result<()> {
+        self.write("cgroup.procs", &pid.to_string())
+    }
+
+    /// Writes to one of its files.
+    ///
+    /// # Errors
+    /// ENOENT: the kernel has no such file, or the controller was not handed on. EINVAL, ERANGE, ENODEV: about the value.
+    pub fn write(&self, file: &str, value: &str) -> io::Result<()> {
+        // Never made: in this file system there are only the kernel's files.
+        let mut file = fs::OpenOptions::new().write(true).open(self.path.join(file))?;
+        io::Write::write_all(&mut file, value.as_bytes())
+    }
+
+    /// Reads one of its files, without the end of the line.
+    ///
+    /// # Errors
+    /// ENOENT: the kernel has no such file, or the group is gone.
+    pub fn read(&self, file: &str) -> io::Result<String> {
+        Ok(fs::read_to_string(self.path.join(file))?.trim_end().to_owned())
+    }
+
+    /// A number behind a key, in a file like memory.events.
+    pub fn count(&self, file: &str, key: &str) -> Option<u64> {
+        let text = self.read(file).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    /// Its processes, those of the groups below it included.
+    pub fn processes(&self) -> Vec<i32> {
+        let mut all = Vec::new();
+        let mut folders = vec![self.path.clone()];
+        while let Some(folder) = folders.pop() {
+            let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            all.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
+            folders.extend(below(&folder));
+        }
+        all
+    }
+
+    /// Ends every process in it and takes it away, with what is below it and, where that one is ours alone, above it.
+    ///
+    /// # Errors
+    /// Something in it cannot be killed, or not in time.
+    pub fn end(&self) -> io::Result<()> {
+        // Most often all have gone with the first process.
+        if self.remove().is_ok() {
+            return Ok(());
+        }
+        self.kill();
+        let start = Instant::now();
+        loop {
+            match self.remove() {
+                Err(e) if start.elapsed() < PATIENCE && e.raw_os_error() == Some(code::EBUSY) => self.await_change(),
+                done => return done,
+            }
+        }
+    }
+
+    /// cgroup.kill is there since Linux 5.14; before, each is killed until none is left.
+    fn kill(&self) {
+        if self.write("cgroup.kill", "1").is_ok() {
+            return;
+        }
+        for _ in 0..100 {
+            let all = self.processes();
+            if all.is_empty() {
+                break;
+            }
+            for pid in all {
+                let Ok(process) = clone::open(pid) else { continue };
+                // The number may be another's by now; the group tells.
+                if self.processes().contains(&pid) {
+                    let _ = clone::signal(process.as_fd(), number::SIGKILL);
+                }
+            }
+        }
+    }
+
+    /// Until cgroup.events says something new, but not for long: it is told when the last one has gone, and rmdir(2) may
+    /// refuse a moment longer.
+    fn await_change(&self) {
+        let Ok(events) = fs::File::open(self.path.join("cgroup.events")) else { return };
+        let _ = io::read_to_string(&events);
+        let _ = signal::poll(&[(events.as_fd(), Wait::Change)], Some(Duration::from_millis(10)));
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        remove_tree(&self.path)
+    }
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+}
+
+/// In this file system a folder is removed with its files, but not with the folders in it.
+fn remove_tree(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.raw_os_error() == Some(code::EBUSY) => {
+            let inner = below(folder);
+            if inner.is_empty() {
+                return Err(e);
+            }
+            inner.iter().try_for_each(|folder| remove_tree(folder))?;
+            fs::remove_dir(folder)
+        }
+        done => done,
+    }
+}
+
+/// Whether this is the name of the group of the container, or of the scope that it is in.
+fn is_of(name: &OsStr, id: &str) -> bool {
+    let rest = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+    rest.is_some_and(|rest| rest.strip_suffix(".scope").unwrap_or(rest) == id)
+}
+
+/// Hands controllers on to the groups below: all that we know, so that they count and can be limited later, and at least
+/// those that are needed.
+fn hand_on(parent: &Path, needed: &[String]) -> io::Result<()> {
+    let there = fs::read_to_string(parent.join("cgroup.controllers"))?;
+    let already = fs::read_to_string(parent.join("cgroup.subtree_control"))?;
+    let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
+    let known = ["cpu", "cpuset", "io", "memory", "pids"];
+    let words = |wanted: &dyn Fn(&str) -> bool| -> String {
+        there.split_whitespace().filter(|c| wanted(c) && !has(&already, c)).map(|c| format!("+{c} ")).collect()
+    };
+    let write = |words: String| match words.as_str() {
+        "" => Ok(()),
+        words => fs::write(parent.join("cgroup.subtree_control"), words),
+    };
+    let is_needed = |name: &str| needed.iter().any(|n| n == name);
+    if needed.iter().any(|n| !has(&there, n)) {
+        return Err(crate::sys::errno(code::ENOENT));
+    }
+    // One of those that only would be good may be out of reach (cpu, where a process has real-time scheduling).
+    write(words(&|name| known.contains(&name) || is_needed(name))).or_else(|_| write(words(&is_needed)))
+}
+
+/// What the kernel holds, if it is what was asked for: `read` is what the file says after `wanted` was written to it. Bytes are
+/// rounded down to whole pages.
+pub fn held(file: &str, wanted: &str, read: &str) -> Option<String> {
+    let number = |text: &str| text.parse::<u64>().ok();
+    match (number(wanted), number(read)) {
+        (Some(wanted), Some(read)) => {
+            let unit = if file.starts_with("memory.") { page_size() } else { 1 };
+            (read <= wanted && read + unit > wanted).then(|| read.to_string())
+        }
+        // One line a device, with what was set before.
+        _ if matches!(file, "io.max" | "io.weight") => {
+            let (device, rest) = wanted.split_once(' ')?;
+            let line = read.lines().find(|line| line.split(' ').next() == Some(device))?;
+            rest.split(' ').all(|word| line.split(' ').any(|w| w == word)).then(|| wanted.to_owned())
+        }
+        _ if matches!(file, "cpu.max" | "cpuset.cpus" | "memory.max" | "pids.max") => {
+            (read == wanted).then(|| read.to_owned())
+        }
+        // By --cgroup-conf anything may be written that the kernel takes; it tells in its own words what it made of it.
+        _ => Some(read.to_owned()),
+    }
+}
+
+/// Moves every process of `parent` itself into a group below it, for ever: one with processes cannot hand controllers on.
+///
+/// # Errors
+/// One cannot be moved.
+pub fn make_room(parent: &Path) -> io::Result<()> {
+    let callers = Group { path: parent.join(CALLERS) };
+    match fs::create_dir(&callers.path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    // A process that is just being made lands beside its parent.
+    for _ in 0..10 {
+        let text = fs::read_to_string(parent.join("cgroup.procs"))?;
+        let all: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        for pid in all {
+            match callers.add(pid) {
+                // It has ended meanwhile.
+                Err(e) if e.raw_os_error() == Some(code::ESRCH) => {}
+                done => done?,
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_made_of_it() {
+        assert_eq!(held("memory.max", "67108864", "67108864").as_deref(), Some("67108864"));
+        assert_eq!(held("memory.max", "67108865", "67108864").as_deref(), Some("67108864"));
+        assert_eq!(held("memory.max", "67108864", "max"), None);
+        assert_eq!(held("pids.max", "50", "49"), None);
+        assert_eq!(held("cpu.max", "50000 100000", "50000 100000").as_deref(), Some("50000 100000"));
+        assert_eq!(held("cpu.max", "50000 100000", "max 100000"), None);
+        assert_eq!(held("io.max", "8:0 rbps=1024", "8:0 rbps=1024 wbps=max").as_deref(), Some("8:0 rbps=1024"));
+        assert_eq!(held("io.max", "8:0 rbps=1024", "8:16 rbps=1024"), None);
+        assert_eq!(held("io.weight", "default 50", "default 50").as_deref(), Some("default 50"));
+        assert_eq!(held("memory.high", "1G", "1073741824").as_deref(), Some("1073741824"));
+    }
+
+    #[test]
+    fn only_groups_of_ours() {
+        let id = "a1".repeat(32);
+        assert!(is_of(OsStr::new(&format!("little-container-{id}")), &id));
+        assert!(is_of(OsStr::new(&format!("little-container-{id}.scope")), &id));
+        for other in ["", "little-container-", "little-container-callers", &id, &format!("little-container-{id}x")] {
+            assert!(!is_of(OsStr::new(other), &id), "{other}");
+        }
+        assert_eq!(Group::known(Path::new("/sys/fs/cgroup"), &id), None);
+        assert_eq!(Group::known(Path::new("/tmp").join(format!("little-container-{id}")).as_path(), &id), None);
+    }
+}
