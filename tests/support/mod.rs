@@ -5,6 +5,9 @@
 //! reason, and with `CI=true` it fails.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+#[macro_use]
+pub mod bed;
+
 use std::{
     ffi::OsStr,
     fs,

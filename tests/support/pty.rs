@@ -1,4 +1,5 @@
 //! A terminal as a person has it: a pty whose other side a program has as its controlling terminal.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use crate::{
     alive::{PATIENCE, Seen, Stream, family, until},
