@@ -4,6 +4,7 @@
 //! `./rootfs` is a root file system with busybox; a line `> …` goes on with the command. What it prints, on either stream,
 //! must be the lines below it: `[..]` stands for any text within a line, a line `...` for any lines, and `? N` at the end
 //! for an exit status other than 0. `<!-- needs: fuse -->` names what a page needs of the machine besides a range of ids.
+//! A flag has the page of its name, or one that says `<!-- also: memory-swap -->`.
 //!
 //! `PAGE=volume cargo test --test console` plays one page.
 
@@ -34,6 +35,19 @@ struct Example {
 struct Page {
     name: String,
     text: String,
+}
+
+impl Page {
+    /// The words of its line `<!-- KEY: … -->`.
+    fn says(&self, key: &str) -> impl Iterator<Item = &str> {
+        let start = format!("<!-- {key}: ");
+        let line = self.text.lines().find_map(|l| l.strip_prefix(&start)?.strip_suffix(" -->"));
+        line.unwrap_or_default().split_whitespace()
+    }
+
+    fn is_of(&self, flag: &str) -> bool {
+        self.name == flag || self.says("also").any(|other| other == flag)
+    }
 }
 
 fn pages() -> Vec<Page> {
@@ -114,12 +128,11 @@ fn fault(ground: &Ground, page: &Page, example: &Example) -> Option<String> {
 
 /// What `<!-- needs: … -->` says. Without a range of ids each run has a note about it, which no page shows.
 fn needs(page: &Page) -> Vec<Need> {
-    let line = page.text.lines().find_map(|l| l.strip_prefix("<!-- needs: ")?.strip_suffix(" -->"));
     let need = |word| match word {
         "fuse" => Need::Fuse,
         other => panic!("{}.md: the need {other} is unknown", page.name),
     };
-    [Need::Range].into_iter().chain(line.unwrap_or_default().split_whitespace().map(need)).collect()
+    [Need::Range].into_iter().chain(page.says("needs").map(need)).collect()
 }
 
 #[test]
@@ -199,7 +212,7 @@ fn is_shown(commands: &[String], words: &[&str]) -> bool {
 fn every_flag_and_verb_has_its_page() {
     let pages = pages();
     let commands = |name: &str| -> Vec<String> {
-        let of_name = pages.iter().filter(|p| name.is_empty() || p.name == name);
+        let of_name = pages.iter().filter(|p| name.is_empty() || p.is_of(name));
         of_name.flat_map(|p| examples(&p.text)).map(|e| e.command).collect()
     };
     let (all, global) = (commands(""), flags(&help(&[])));

@@ -130,6 +130,8 @@ fn stopped_and_continued_the_terminal_is_raw_again() {
     until("raw mode", || pty.is_raw());
     pty.type_in("word\r");
     pty.output.await_text("got word\r\n");
+    // What is typed before the prompt may still go to the container.
+    pty.output.await_text("$ ");
     pty.type_in("echo status $?.\r");
     pty.output.await_text("status 9.\r\n");
     pty.type_in("exit 0\r");
