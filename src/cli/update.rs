@@ -48,8 +48,9 @@ fn one(name: &str, flags: &Flags, context: &Context) -> Result<()> {
     let facts = facts::limits::gather(&asked)?;
     limits::check_cpus(&asked, &facts)?;
     let before = limits::wanted(&record.asked.clone().unwrap_or_default(), &facts.devices);
-    let changed: Vec<Wanted> =
-        limits::wanted(&asked, &facts.devices).into_iter().filter(|w| !before.contains(w)).collect();
+    let after = limits::wanted(&asked, &facts.devices);
+    limits::check(&after)?;
+    let changed: Vec<Wanted> = after.into_iter().filter(|w| !before.contains(w)).collect();
     for (wanted, held) in change(&group, changed)? {
         let limited = Limited {
             flag: wanted.flag.into(),

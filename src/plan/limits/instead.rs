@@ -24,21 +24,22 @@ pub fn nearest(missing: &[Wanted], why: &str, spec: &Spec, facts: &Facts, chosen
         cpus = some_of(&cpus, micro.div_ceil(1_000_000) as usize, &facts.id);
     }
     let set = CpuSet(cpus.clone());
+    chosen.notes.push(format!("no cgroup holds what follows: {why}"));
     for wanted in missing.iter().filter(|w| !w.optional) {
         let flag = format!("{} {}", wanted.flag, wanted.requested);
         let (how, enforced, words) = match wanted.flag {
             "--cpus" if limits.cpus != Some(Cpus::Max) && !cpus.is_empty() => (
                 How::Affinity,
                 Some(set.to_string()),
-                format!("it runs on CPU {set} alone instead, unless it undoes that"),
+                format!("it runs on CPU {set} alone instead, and could undo that"),
             ),
             "--cpuset-cpus" if !cpus.is_empty() => {
-                (How::Affinity, Some(set.to_string()), format!("it starts on CPU {set} alone, and could undo that"))
+                (How::Affinity, Some(set.to_string()), format!("it runs on CPU {set} alone, and could undo that"))
             }
             "--pids-limit" => processes(limits.pids, facts, chosen),
             _ => (How::None, None, "nothing holds it".into()),
         };
-        chosen.notes.push(format!("{flag} is not held by a cgroup ({why}): {words}"));
+        chosen.notes.push(format!("{flag}: {words}"));
         let (flag, requested) = (wanted.flag.into(), wanted.requested.clone());
         chosen.limited.push(Limited { flag, requested, enforced, how, file: String::new() });
     }
