@@ -41,7 +41,7 @@ pub struct Scope<'a> {
     pub description: &'a str,
     /// The slice it is put in; without one, systemd's own choice.
     pub slice: Option<&'a str>,
-    /// The process that is moved into it, of our own user.
+    /// The processes that are moved into it, of our own user.
     pub pids: &'a [u32],
 }
 
