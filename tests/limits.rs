@@ -7,6 +7,8 @@
 mod support;
 #[path = "limits/ends.rs"]
 mod ends;
+#[path = "limits/escapes.rs"]
+mod escapes;
 #[path = "limits/groups.rs"]
 mod groups;
 #[path = "limits/here.rs"]

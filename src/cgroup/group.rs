@@ -25,10 +25,16 @@ const CALLERS: &str = "little-container-callers";
 /// The group of the guard, beside the container's.
 const GUARD: &str = "guard";
 
+/// The one group below the container's, where its processes are and which they see as their root. The kernel keeps a process
+/// from the files of the root of its cgroup namespace, but not of that of the namespace before: who moves to a group below,
+/// makes a namespace there and has kept a mount of the old one can write them all. So the limits are one above, where no mount
+/// from inside leads; the same in here is for those who read what they may have (JVMs do).
+const INSIDE: &str = "inside";
+
 /// How long the processes of a group may take to go when they have been killed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A group of a container.
+/// A group of a container: that of its limits, with one below it for its processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     path: PathBuf,
@@ -41,9 +47,12 @@ impl Group {
     /// Those of mkdir(2), and of writing to cgroup.subtree_control: a needed controller is not there.
     pub fn make(parent: &Path, name: &str, needed: &[String]) -> io::Result<Group> {
         hand_on(parent, needed)?;
-        let path = parent.join(name);
-        fs::create_dir(&path)?;
-        Ok(Group { path })
+        let group = Group { path: parent.join(name) };
+        fs::create_dir(&group.path)?;
+        // Whoever fails from now on leaves nothing.
+        let done = fs::create_dir(group.inside()).and_then(|()| hand_on(&group.path, needed));
+        done.inspect_err(|_| drop(group.remove()))?;
+        Ok(group)
     }
 
     /// Makes it below `parent`, a scope whose only processes are `pid` and `guard`, and moves them first, each into a group of its
@@ -53,12 +62,14 @@ impl Group {
     /// As [`Group::make`].
     pub fn make_for(parent: &Path, name: &str, needed: &[String], pid: i32, guard: i32) -> io::Result<Group> {
         let group = Group { path: parent.join(name) };
-        let aside = Group { path: parent.join(GUARD) };
-        for (group, pid) in [(&group, pid), (&aside, guard)] {
-            fs::create_dir(&group.path)?;
-            group.add(pid)?;
+        let aside = parent.join(GUARD);
+        for folder in [&group.path, &group.inside(), &aside] {
+            fs::create_dir(folder)?;
         }
+        group.add(pid)?;
+        write(&aside.join("cgroup.procs"), &guard.to_string())?;
         hand_on(parent, needed)?;
+        hand_on(&group.path, needed)?;
         Ok(group)
     }
 
@@ -79,12 +90,17 @@ impl Group {
         &self.path
     }
 
-    /// The folder itself, for clone3(2).
+    /// The folder where its processes are.
+    fn inside(&self) -> PathBuf {
+        self.path.join(INSIDE)
+    }
+
+    /// The folder where its processes are, for clone3(2).
     ///
     /// # Errors
     /// Those of open(2).
     pub fn open(&self) -> io::Result<OwnedFd> {
-        Ok(fs::File::open(&self.path)?.into())
+        Ok(fs::File::open(self.inside())?.into())
     }
 
     /// Moves a process into it.
@@ -92,17 +108,22 @@ impl Group {
     /// # Errors
     /// EACCES: the group both are below is not ours.
     pub fn add(&self, pid: i32) -> io::Result<()> {
-        self.write("cgroup.procs", &pid.to_string())
+        write(&self.inside().join("cgroup.procs"), &pid.to_string())
     }
 
-    /// Writes to one of its files.
+    /// Writes a limit, and shows it inside.
     ///
     /// # Errors
     /// ENOENT: the kernel has no such file, or the controller was not handed on. EINVAL, ERANGE, ENODEV: about the value.
-    pub fn write(&self, file: &str, value: &str) -> io::Result<()> {
-        // Never made: in this file system there are only the kernel's files.
-        let mut file = fs::OpenOptions::new().write(true).open(self.path.join(file))?;
-        io::Write::write_all(&mut file, value.as_bytes())
+    pub fn limit(&self, file: &str, value: &str) -> io::Result<()> {
+        self.write(file, value)?;
+        // Nothing depends on it.
+        let _ = write(&self.inside().join(file), value);
+        Ok(())
+    }
+
+    fn write(&self, file: &str, value: &str) -> io::Result<()> {
+        write(&self.path.join(file), value)
     }
 
     /// Reads one of its files, without the end of the line.
@@ -113,10 +134,14 @@ impl Group {
         Ok(fs::read_to_string(self.path.join(file))?.trim_end().to_owned())
     }
 
-    /// A number behind a key, in a file like memory.events.
+    /// A number behind a key, in a file like memory.events: the higher one of here and inside, for some files are about what
+    /// happened to the one group alone.
     pub fn count(&self, file: &str, key: &str) -> Option<u64> {
-        let text = self.read(file).ok()?;
-        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+        let count = |folder: &Path| {
+            let text = fs::read_to_string(folder.join(file)).ok()?;
+            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+        };
+        count(&self.path).max(count(&self.inside()))
     }
 
     /// Its processes, those of the groups below it included.
@@ -183,6 +208,11 @@ impl Group {
     }
 }
 
+/// Never makes it: in this file system there are only the kernel's files.
+fn write(file: &Path, value: &str) -> io::Result<()> {
+    io::Write::write_all(&mut fs::OpenOptions::new().write(true).open(file)?, value.as_bytes())
+}
+
 fn below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
@@ -222,7 +252,7 @@ fn hand_on(parent: &Path, needed: &[String]) -> io::Result<()> {
     };
     let write = |words: String| match words.as_str() {
         "" => Ok(()),
-        words => fs::write(parent.join("cgroup.subtree_control"), words),
+        words => write(&parent.join("cgroup.subtree_control"), words),
     };
     let is_needed = |name: &str| needed.iter().any(|n| n == name);
     if needed.iter().any(|n| !has(&there, n)) {
@@ -273,7 +303,7 @@ pub fn make_room(parent: &Path) -> io::Result<()> {
             return Ok(());
         }
         for pid in all {
-            match callers.add(pid) {
+            match write(&callers.path.join("cgroup.procs"), &pid.to_string()) {
                 // It has ended meanwhile.
                 Err(e) if e.raw_os_error() == Some(code::ESRCH) => {}
                 done => done?,

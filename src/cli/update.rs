@@ -115,7 +115,7 @@ fn write(group: &Group, wanted: &Wanted) -> Result<Option<String>> {
         let advice = advice.map(|a| format!("\n{a}")).unwrap_or_default();
         anyhow!("{flag} {requested}: write {value} to {file}: {}{advice}", say::words(e))
     };
-    match group.write(file, value).and_then(|()| group.read(file)) {
+    match group.limit(file, value).and_then(|()| group.read(file)) {
         Ok(read) => match cgroup::held(file, value, &read) {
             Some(held) => Ok(Some(held)),
             None => bail!("{flag} {requested}: the kernel made {read:?} of it"),
@@ -130,7 +130,7 @@ fn restore(group: &Group, file: &str, new: &str, old: &str) -> io::Result<()> {
     if file == "io.max"
         && let Some((device, _)) = new.split_once(' ')
     {
-        group.write(file, &format!("{device} rbps=max wbps=max riops=max wiops=max"))?;
+        group.limit(file, &format!("{device} rbps=max wbps=max riops=max wiops=max"))?;
     }
-    old.lines().try_for_each(|line| group.write(file, line))
+    old.lines().try_for_each(|line| group.limit(file, line))
 }

@@ -118,7 +118,7 @@ impl Run<'_> {
         let Some(group) = &self.grouping.group else { return Ok(()) };
         let kind = || Kind::Limit { flag: flag.into(), file: file.into() };
         let limits = &mut self.task.record.limits;
-        match group.write(file, value).and_then(|()| group.read(file)) {
+        match group.limit(file, value).and_then(|()| group.read(file)) {
             Ok(read) => {
                 let Some(held) = cgroup::held(file, value, &read) else {
                     return Err(failed(kind(), &errno(0), format!("the kernel made {read:?} of it")));
