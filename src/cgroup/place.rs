@@ -51,20 +51,11 @@ fn hierarchy(mount: &Path) -> Hierarchy {
     let is_v2 = |path: &Path| mount::file_system(path).ok().filter(|fs| fs.kind == magic::CGROUP2);
     match is_v2(mount) {
         Some(fs) if fs.attributes.read_only => Hierarchy::ReadOnly,
-        Some(_) if !is_sealed(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()) => Hierarchy::Unsealed,
         Some(_) => Hierarchy::Unified,
         None if is_v2(&mount.join("unified")).is_some() => Hierarchy::Hybrid,
         None if ["memory", "cpu", "pids", "systemd"].iter().any(|name| mount.join(name).exists()) => Hierarchy::Legacy,
         None => Hierarchy::Absent,
     }
-}
-
-/// Whether the root of a cgroup namespace cannot be changed from inside of it: the option `nsdelegate` of the mount that is on
-/// top (proc_pid_mountinfo(5)). systemd and OpenRC set it.
-fn is_sealed(mountinfo: &str) -> bool {
-    let here = |line: &&str| line.split(' ').nth(4) == Some(MOUNT);
-    let options = |line: &str| line.rsplit(' ').next().is_some_and(|all| all.split(',').any(|o| o == "nsdelegate"));
-    mountinfo.lines().rfind(here).is_some_and(options)
 }
 
 /// Our own group of version 2, from /proc/self/cgroup; none if it lies outside of what our namespace shows.
@@ -219,16 +210,6 @@ fn owner(path: &Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_uppermost_mount_counts() {
-        let line =
-            |options: &str| format!("30 24 0:27 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,{options}\n");
-        assert!(is_sealed(&line("nsdelegate,memory_recursiveprot")));
-        assert!(!is_sealed(&line("memory_recursiveprot")));
-        assert!(!is_sealed(&(line("nsdelegate") + &line("x"))));
-        assert!(!is_sealed("31 24 0:27 / /sys/fs/cgroup/x rw - cgroup2 cgroup2 rw,nsdelegate\n"));
-    }
 
     #[test]
     fn the_managers_own_group_is_not_ours() {

@@ -134,7 +134,6 @@ pub fn errors() -> Vec<Case> {
         named("error-limits-hybrid", on(without_group(Hierarchy::Hybrid))),
         named("error-limits-v1", on(without_group(Hierarchy::Legacy))),
         named("error-limits-read-only", on(without_group(Hierarchy::ReadOnly))),
-        named("error-limits-unsealed", on(without_group(Hierarchy::Unsealed))),
         named("error-limits-absent", on(without_group(Hierarchy::Absent))),
         named("error-limits-no-systemd", on(by_manager(Manager::NoSystemd))),
         named("error-limits-no-user-manager", on(by_manager(Manager::NoUserManager { user: user() }))),

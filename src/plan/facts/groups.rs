@@ -47,8 +47,6 @@ pub enum Hierarchy {
     Legacy,
     /// Version 2, mounted read-only: an outer container.
     ReadOnly,
-    /// Version 2, mounted without `nsdelegate`: who makes a cgroup namespace inside could lift the limits of its root.
-    Unsealed,
     /// Nothing at /sys/fs/cgroup.
     #[default]
     Absent,

@@ -13,7 +13,6 @@ pub fn absence(groups: &Groups) -> Option<&'static str> {
         Hierarchy::Hybrid => Some("this machine has its controllers on cgroup v1 (hybrid)"),
         Hierarchy::Legacy => Some("this machine uses cgroup v1"),
         Hierarchy::ReadOnly => Some("/sys/fs/cgroup is read-only here"),
-        Hierarchy::Unsealed => Some("a container could lift its limits itself here"),
         Hierarchy::Absent => Some("no cgroup v2 is mounted here"),
     }
 }
@@ -66,11 +65,6 @@ fn lack(limits: &Limits, facts: &Limiting) -> (String, &'static str, String) {
             "/sys/fs/cgroup is mounted read-only: an outer container keeps its cgroups to itself".into(),
             YOU,
             "run it outside of that container, or give that one a writable /sys/fs/cgroup of its own".into(),
-        ),
-        Hierarchy::Unsealed => (
-            "cgroup v2 is mounted without nsdelegate, so that a container could lift its limits itself".into(),
-            ADMINISTRATOR,
-            "mount -o remount,nsdelegate /sys/fs/cgroup".into(),
         ),
         Hierarchy::Absent => (
             "no cgroup v2 is mounted at /sys/fs/cgroup".into(),
