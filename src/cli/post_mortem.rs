@@ -9,7 +9,8 @@ use crate::{
 };
 
 /// Says it once. It is an error where the command itself was ended by it, else something to know.
-pub fn tell(outcome: &Outcome, limits: &[Limited]) {
+pub fn tell(outcome: &Outcome) {
+    let limits = outcome.limits.as_slice();
     if let Some(memory) = &outcome.memory {
         let text = of_memory(memory, limits);
         match outcome.end {

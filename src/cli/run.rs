@@ -75,7 +75,6 @@ fn attempt(spec: &Spec, how: &How, context: &Context) -> Result<u8> {
 
 fn launch(task: Task<'_>, word: Option<String>) -> Result<u8> {
     let store = task.store.root().to_owned();
-    let limits = task.record.limits.clone();
     let outcome = launch::run(task).map_err(|error| failure::Launch { error, store, word })?;
     if let Some(said) = outcome.fuse_died {
         bail!(
@@ -83,7 +82,7 @@ fn launch(task: Task<'_>, word: Option<String>) -> Result<u8> {
              fix (you): --storage copy needs no such program"
         );
     }
-    post_mortem::tell(&outcome, &limits);
+    post_mortem::tell(&outcome);
     if let End::Signal(number) = outcome.end {
         say::info(&format!("the command was ended by signal {number}"));
     }

@@ -7,8 +7,8 @@ use crate::{
         oom::{self, Large, PostMortem, Watch},
         place, systemd,
     },
-    plan::step,
-    store::sweep,
+    plan::{limits::Limited, step},
+    store::{record::Record, sweep},
     sys::{
         clone::{self, Child, End},
         code, cred, errno, limit,
@@ -151,6 +151,13 @@ impl Run<'_> {
     pub(super) fn name_of_first(&self) -> Option<String> {
         self.grouping.watch.as_ref()?;
         self.child.as_ref().and_then(|child| oom::name_of(child.pid))
+    }
+
+    /// Those of the record on the disk, to which `update` has written.
+    pub(super) fn limits_now(&self) -> Vec<Limited> {
+        let record = &self.task.record;
+        let newer = Record::read(&self.task.store.container(&record.id));
+        newer.map_or_else(|_| record.limits.clone(), |newer| newer.limits)
     }
 
     /// How often a fork was refused for `--pids-limit`.

@@ -12,7 +12,7 @@ pub use wait::Signalled;
 
 use crate::{
     cgroup::oom::PostMortem,
-    plan::{HostStep, InitStep, Plan},
+    plan::{HostStep, InitStep, Plan, limits::Limited},
     store::{Store, record::Record},
     sync::Failed,
     sys::{
@@ -53,11 +53,13 @@ pub struct Outcome {
     pub memory: Option<PostMortem>,
     /// How often a fork was refused for want of processes.
     pub forks_refused: u64,
+    /// The limits at the end, where one of these two has something to tell.
+    pub limits: Vec<Limited>,
 }
 
 impl Outcome {
     fn of(end: End) -> Outcome {
-        Outcome { end, fuse_died: None, memory: None, forks_refused: 0 }
+        Outcome { end, fuse_died: None, memory: None, forks_refused: 0, limits: Vec::new() }
     }
 }
 

@@ -71,7 +71,8 @@ impl Run<'_> {
             (_, end) => end,
         };
         let (memory, forks_refused) = (self.post_mortem(seen.first, end), self.forks_refused());
-        Ok(Outcome { end, fuse_died: seen.fuse_died, memory, forks_refused })
+        let limits = if memory.is_some() || forks_refused > 0 { self.limits_now() } else { Vec::new() };
+        Ok(Outcome { end, fuse_died: seen.fuse_died, memory, forks_refused, limits })
     }
 
     fn attend(&mut self, seen: &mut Seen) -> io::Result<End> {

@@ -99,3 +99,15 @@ fn stats_are_read_once_as_json() {
     assert!(usage.is_some_and(|u| u > 0.0 && u < 67_108_864.0), "{}", out.stdout);
     running.remove();
 }
+
+/// What is told at the end is what stood at the end.
+#[test]
+fn the_last_limit_is_the_one_that_is_told() {
+    let bed = bed!();
+    let script = "little-container run --name shrinks --memory 128m --rootfs $ROOTFS sh -c 'echo ready; read x; exec tail /dev/zero' \
+                  <go >out 2>err & exec 3>go; for n in $(seq 50); do grep -q ready out && break; sleep 0.1; done; \
+                  little-container update --memory 32m shrinks && echo >&3; wait $!; echo $?; cat err";
+    let out = bed.sh(&format!("cd; rm -f go; mkfifo go; {script}"));
+    assert!(out.stdout.contains("137\n") && out.stdout.contains("--memory 32m was used up"), "{out:?}");
+    assert_eq!(bed.lc(&["rm", "shrinks"]).status, 0);
+}
