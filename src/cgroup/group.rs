@@ -1,5 +1,6 @@
 //! One group: its folder, and what is written to and read from the files in it.
 
+use super::tree;
 use crate::sys::{
     clone, code,
     limit::page_size,
@@ -145,14 +146,12 @@ impl Group {
     }
 
     /// Its processes, those of the groups below it included.
-    pub fn processes(&self) -> Vec<i32> {
+    fn processes(&self) -> Vec<i32> {
         let mut all = Vec::new();
-        let mut folders = vec![self.path.clone()];
-        while let Some(folder) = folders.pop() {
-            let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-            all.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
-            folders.extend(below(&folder));
-        }
+        tree::processes(&self.path, |pids| {
+            all.extend(pids);
+            true
+        });
         all
     }
 
@@ -204,34 +203,13 @@ impl Group {
     }
 
     fn remove(&self) -> io::Result<()> {
-        remove_tree(&self.path)
+        tree::remove(&self.path)
     }
 }
 
 /// Never makes it: in this file system there are only the kernel's files.
 fn write(file: &Path, value: &str) -> io::Result<()> {
     io::Write::write_all(&mut fs::OpenOptions::new().write(true).open(file)?, value.as_bytes())
-}
-
-fn below(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
-}
-
-/// In this file system a folder is removed with its files, but not with the folders in it.
-fn remove_tree(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) if e.raw_os_error() == Some(code::EBUSY) => {
-            let inner = below(folder);
-            if inner.is_empty() {
-                return Err(e);
-            }
-            inner.iter().try_for_each(|folder| remove_tree(folder))?;
-            fs::remove_dir(folder)
-        }
-        done => done,
-    }
 }
 
 /// Whether this is the name of the group of the container, or of the scope that it is in.

@@ -12,5 +12,6 @@ pub mod place;
 pub mod processes;
 pub mod stats;
 pub mod systemd;
+mod tree;
 
 pub use group::{Group, MOUNT, held, make_room};

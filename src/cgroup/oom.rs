@@ -3,7 +3,7 @@
 //! When it kills, it says so in a counter and nothing else; who was large is gone by then. So each time the group comes to its
 //! limit, which is before anything is killed, its processes are looked at, but not more often than a few times a second.
 
-use super::Group;
+use super::{Group, tree};
 use crate::sys::limit::page_size;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -15,8 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long no other look is taken after one.
+/// How long no other look is taken after one, at least; and how many times as long as the look took. A container may have any
+/// number of processes and groups, and must not keep us busy with them.
 const REST: Duration = Duration::from_millis(200);
+const RESTS: u32 = 10;
+
+/// How long a look takes at most, however much is not seen then.
+const LONGEST_LOOK: Duration = Duration::from_millis(200);
 
 /// How many processes are told.
 const TOLD: usize = 3;
@@ -77,18 +82,23 @@ impl Watch {
 
     /// The group has come to its limit, or something was killed.
     pub fn look(&mut self) {
-        let seen = self.largest_now();
+        let start = Instant::now();
+        let seen = self.largest_now(start + LONGEST_LOOK);
         // When all have gone already, what was seen before is worth more.
         if !seen.is_empty() {
             self.largest = seen;
         }
         self.peak = self.peak.max(self.group.read("memory.current").ok().and_then(|n| n.parse().ok()).unwrap_or(0));
-        self.rest_until = Some(Instant::now() + REST);
+        self.rest_until = Some(Instant::now() + REST.max(start.elapsed() * RESTS));
         let _ = self.arm();
     }
 
-    fn largest_now(&self) -> Vec<Large> {
-        let mut all: Vec<Large> = self.group.processes().into_iter().filter_map(large).collect();
+    fn largest_now(&self, until: Instant) -> Vec<Large> {
+        let mut all: Vec<Large> = Vec::new();
+        tree::processes(self.group.path(), |pids| {
+            all.extend(pids.iter().take_while(|_| Instant::now() < until).filter_map(|pid| large(*pid)));
+            Instant::now() < until
+        });
         all.sort_by_key(|one| std::cmp::Reverse(one.bytes));
         all.truncate(TOLD);
         all

@@ -57,6 +57,11 @@ pub fn open_dir_beneath(dir: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd>
     open_how(dir, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, beneath())
 }
 
+/// Opens the folder above for reading, wherever that leads: for a tree in which nothing is renamed.
+pub fn open_parent(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(dir, "..", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 /// An `O_PATH` descriptor of whatever `name` is, a link included: for [`chmod`] and [`set_xattr`].
 pub fn open_path(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
     open_how(dir, Path::new(name), OFlags::PATH | OFlags::NOFOLLOW, beneath())
@@ -160,13 +165,22 @@ pub fn rename(from: BorrowedFd<'_>, old: &OsStr, to: BorrowedFd<'_>, new: &OsStr
 
 /// The names in a folder, without `.` and `..`, in the order of the file system (getdents64(2)).
 pub fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {
+    list_kinds(dir, |_| true)
+}
+
+/// The names of the folders in a folder of a file system that tells the kind with the name, as the kernel's own do.
+pub fn list_folders(dir: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {
+    list_kinds(dir, |kind| kind == FileType::Directory)
+}
+
+fn list_kinds(dir: BorrowedFd<'_>, wanted: impl Fn(FileType) -> bool) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     // Opened anew: the position is not shared with other users of `dir`, which may be an `O_PATH` descriptor, too.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     for entry in Dir::new(rustix::fs::openat(dir, ".", flags, Mode::empty())?)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
+        if name != b"." && name != b".." && wanted(entry.file_type()) {
             names.push(OsStr::from_bytes(name).to_owned());
         }
     }

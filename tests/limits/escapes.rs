@@ -22,3 +22,20 @@ fn a_namespace_within_lifts_nothing() {
     assert!(out.stderr.contains("--memory 64m was used up"), "{out:?}");
     bed.assert_nothing_left();
 }
+
+/// Groups deeper than a path can be long, threaded ones, frozen ones with a process in them: all go with the container.
+#[test]
+fn groups_of_its_own_go_with_it() {
+    let bed = bed!();
+    let deep = "cd /mnt; n=0; while [ $n -lt 150 ]; do
+            name=$(printf %060d $n); mkdir $name && cd -P ./$name || exit 3; n=$((n + 1))
+        done; sleep 1000 & echo $! >cgroup.procs";
+    let frozen = "mkdir /mnt/f /mnt/f/g; sleep 1000 & echo $! >/mnt/f/g/cgroup.procs; echo 1 >/mnt/f/cgroup.freeze";
+    let threaded = "mkdir /mnt/t /mnt/t/u; echo threaded >/mnt/t/cgroup.type; echo threaded >/mnt/t/u/cgroup.type
+        sleep 1000 & echo $! >/mnt/t/u/cgroup.procs";
+    for script in [deep, frozen, threaded] {
+        let out = attack(&bed, &["--pids-limit", "100"], script);
+        assert_eq!((out.status, out.stdout.as_str(), out.stderr.as_str()), (0, "end 0\n", ""), "{script}: {out:?}");
+        bed.assert_nothing_left();
+    }
+}
