@@ -18,7 +18,7 @@ use crate::{
     sys::{
         clone::End,
         errno,
-        signal::{Signals, number},
+        signal::{ASKING, Signals, number},
     },
 };
 use std::{
@@ -136,9 +136,6 @@ impl std::error::Error for LaunchError {}
 fn text_of(code: i32) -> String {
     crate::say::words(&errno(code))
 }
-
-/// Those that ask to end, whatever the command makes of them.
-const ASKING: &[i32] = &[number::SIGTERM, number::SIGINT, number::SIGHUP, number::SIGQUIT];
 
 /// Takes the signals that wait; the first that asks to end, if there is one.
 fn asks_to_end(signals: &mut Signals) -> Option<i32> {

@@ -176,7 +176,7 @@ impl Run<'_> {
         // Not until there is none: where they come faster than they are handled, the end would never be looked at.
         for _ in 0..16 {
             let Some(received) = self.signals.take()? else { break };
-            seen.asked_to_end |= super::ASKING.contains(&received.number);
+            seen.asked_to_end |= signal::ASKING.contains(&received.number);
             match received.number {
                 number::SIGWINCH => {
                     if let Some(terminal) = &self.terminal {

@@ -30,6 +30,9 @@ pub const ENDING: [i32; 7] = [
     number::SIGALRM,
 ];
 
+/// Those that ask to end, whatever the command makes of them.
+pub const ASKING: [i32; 4] = [number::SIGTERM, number::SIGINT, number::SIGHUP, number::SIGQUIT];
+
 /// Signals of a terminal and of job control.
 pub const CONTROL: [i32; 3] = [number::SIGWINCH, number::SIGCONT, number::SIGTSTP];
 
@@ -76,6 +79,15 @@ pub fn is_ignored(number: i32) -> bool {
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
         libc::sigaction(number, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Whether one of these is blocked and waits (sigpending(2)). It still does afterwards.
+pub fn is_waiting(numbers: &[i32]) -> bool {
+    // SAFETY: sigpending(2) fills `set`, which is plain data, and sigismember(3) reads it.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigpending(&raw mut set) == 0 && numbers.iter().any(|n| libc::sigismember(&raw const set, *n) == 1)
     }
 }
 
