@@ -174,6 +174,15 @@ impl Group {
         }
     }
 
+    /// Takes the scope of the container `id` away that it was in, where systemd has forgotten that one: it cannot remove
+    /// everything. Not where the guard is still there.
+    pub fn end_scope(&self, id: &str) {
+        let own = |folder: &&Path| folder.file_name().is_some_and(|name| is_of(name, id));
+        if let Some(scope) = self.path.parent().filter(own) {
+            let _ = tree::remove(scope);
+        }
+    }
+
     /// cgroup.kill is there since Linux 5.14; before, each is killed until none is left.
     fn kill(&self) {
         if self.write("cgroup.kill", "1").is_ok() {

@@ -67,7 +67,11 @@ pub fn group_link(runtime: &Path, id: &str) -> PathBuf {
 fn end_group(runtime: &Path, id: &str) -> bool {
     let link = group_link(runtime, id);
     let Ok(path) = fs::read_link(&link) else { return true };
-    let ended = Group::known(&path, id).is_none_or(|group| group.end().is_ok());
+    let ended = Group::known(&path, id).is_none_or(|group| {
+        let ended = group.end().is_ok();
+        group.end_scope(id);
+        ended
+    });
     if ended {
         let _ = fs::remove_file(link);
     }

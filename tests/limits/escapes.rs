@@ -39,3 +39,31 @@ fn groups_of_its_own_go_with_it() {
         bed.assert_nothing_left();
     }
 }
+
+/// systemd's own attempt at such a scope fails, and it forgets the scope: the next run must not.
+#[test]
+fn a_scope_that_systemd_could_not_remove() {
+    let bed = bed!();
+    let start = "export SCRIPT='cd /mnt; n=0; while [ $n -lt 150 ]; do
+            name=$(printf %060d $n); mkdir $name && cd -P ./$name || exit 3; n=$((n + 1))
+        done; echo ready; sleep 1000'
+        setsid little-container run --rm --pids-limit 100 -e SCRIPT --image host \\
+            unshare -UrmC sh -c \"mount -t cgroup2 none /mnt && $SCRIPT\" >deep.out 2>&1 & launcher=$!
+        n=0; until grep -q ready deep.out; do [ $n -lt 200 ] || exit 1; n=$((n + 1)); sleep 0.05; done
+        kill -9 $(pgrep -P $launcher -x little-containe) && sleep 0.2; kill -9 $launcher; sleep 1";
+    bed.says(start);
+    assert_eq!(bed.run(&[], "true").stderr, "");
+    bed.assert_nothing_left();
+}
+
+/// A systemd that does not answer keeps nobody who wants to end, and what it does later leaves nothing.
+#[test]
+fn an_interrupt_while_systemd_is_silent() {
+    let bed = bed!();
+    let script = "manager=$(pgrep -u $(id -u) -x systemd | head -n 1); kill -STOP $manager; before=$(date +%s)
+        timeout --preserve-status -s INT 1 little-container run --rm --memory 64m --rootfs $ROOTFS echo ran
+        echo $?; after=$(date +%s); kill -CONT $manager; [ $((after - before)) -lt 8 ] || echo late";
+    let out = bed.sh(script);
+    assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("130\n", ""), "{out:?}");
+    bed.assert_nothing_left();
+}
