@@ -1,6 +1,7 @@
 //! One group: its folder, and what is written to and read from the files in it.
 
 use super::tree;
+use crate::spec::limits::CpuSet;
 use crate::sys::{
     clone, code,
     limit::page_size,
@@ -252,7 +253,8 @@ fn hand_on(parent: &Path, needed: &[String]) -> io::Result<()> {
 /// What the kernel holds, if it is what was asked for: `read` is what the file says after `wanted` was written to it. Bytes are
 /// rounded down to whole pages.
 pub fn held(file: &str, wanted: &str, read: &str) -> Option<String> {
-    let number = |text: &str| text.parse::<u64>().ok();
+    let wanted = wanted.trim();
+    let number = |text: &str| if file.starts_with("memory.") { size(text) } else { text.parse::<u64>().ok() };
     match (number(wanted), number(read)) {
         (Some(wanted), Some(read)) => {
             let unit = if file.starts_with("memory.") { page_size() } else { 1 };
@@ -264,12 +266,32 @@ pub fn held(file: &str, wanted: &str, read: &str) -> Option<String> {
             let line = read.lines().find(|line| line.split(' ').next() == Some(device))?;
             rest.split(' ').all(|word| line.split(' ').any(|w| w == word)).then(|| wanted.to_owned())
         }
-        _ if matches!(file, "cpu.max" | "cpuset.cpus" | "memory.max" | "pids.max") => {
-            (read == wanted).then(|| read.to_owned())
+        // The period may be left away, and is then what it was.
+        _ if file == "cpu.max" && !wanted.contains(' ') => {
+            (read.split(' ').next() == Some(wanted)).then(|| read.to_owned())
         }
+        _ if file == "cpuset.cpus" => {
+            let set = |text: &str| text.parse::<CpuSet>().ok();
+            (read == wanted || (set(read).is_some() && set(read) == set(wanted))).then(|| read.to_owned())
+        }
+        _ if matches!(file, "cpu.max" | "memory.max" | "pids.max") => (read == wanted).then(|| read.to_owned()),
         // By --cgroup-conf anything may be written that the kernel takes; it tells in its own words what it made of it.
         _ => Some(read.to_owned()),
     }
+}
+
+/// A number of bytes as the kernel takes it: with k, m, g or t for more of them.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let power = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << power)
 }
 
 /// Moves every process of `parent` itself into a group below it, for ever: one with processes cannot hand controllers on.
@@ -315,6 +337,14 @@ mod tests {
         assert_eq!(held("io.max", "8:0 rbps=1024", "8:0 rbps=1024 wbps=max").as_deref(), Some("8:0 rbps=1024"));
         assert_eq!(held("io.max", "8:0 rbps=1024", "8:16 rbps=1024"), None);
         assert_eq!(held("io.weight", "default 50", "default 50").as_deref(), Some("default 50"));
+        assert_eq!(held("cpu.max", "50000", "50000 100000").as_deref(), Some("50000 100000"));
+        assert_eq!(held("cpu.max", "max", "max 100000").as_deref(), Some("max 100000"));
+        assert_eq!(held("cpu.max", "50000", "max 100000"), None);
+        assert_eq!(held("memory.max", "1G", "1073741824").as_deref(), Some("1073741824"));
+        assert_eq!(held("memory.max", "1G", "max"), None);
+        assert_eq!(held("pids.max", " 50", "50").as_deref(), Some("50"));
+        assert_eq!(held("cpuset.cpus", "0,1,2", "0-2").as_deref(), Some("0-2"));
+        assert_eq!(held("cpuset.cpus", "0,1,2", "0-1"), None);
         assert_eq!(held("memory.high", "1G", "1073741824").as_deref(), Some("1073741824"));
     }
 

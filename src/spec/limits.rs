@@ -108,9 +108,10 @@ impl Limits {
         set(&mut self.devices, new, |a, b| a.path == b.path && a.rate == b.rate);
     }
 
-    /// Adds a file of cgroup v2, in place of an earlier one of the same name.
+    /// Adds a file of cgroup v2, in place of an earlier one of the same name, and of the same device where it has a line for
+    /// each.
     pub fn set_conf(&mut self, new: (String, String)) {
-        set(&mut self.conf, new, |a, b| a.0 == b.0);
+        set(&mut self.conf, new, |a, b| a.0 == b.0 && conf::device(a) == conf::device(b));
     }
 
     /// Adds a bound of each process, in place of an earlier one of the same resource.
@@ -124,6 +125,7 @@ impl Limits {
     /// The flag, what is wrong with it, and what mends it.
     pub fn check(&self) -> Result<(), String> {
         self.check_memory()?;
+        self.check_conf()?;
         if self.cpu_weight.is_some() && self.cpu_shares.is_some() {
             return Err(
                 "--cpu-shares: --cpu-weight says the same in another unit\n  fix (you): leave one of them out".into()
@@ -145,6 +147,24 @@ impl Limits {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// A file has one value: with two, it would depend on the order which one is held.
+    fn check_conf(&self) -> Result<(), String> {
+        let with_flags = [
+            ("memory.max", "--memory", self.memory.is_some()),
+            ("memory.low", "--memory-reservation", self.memory_reservation.is_some()),
+            ("memory.swap.max", "--memory-swap", self.memory_swap.is_some()),
+            ("cpu.max", "--cpus", self.cpus.is_some()),
+            ("cpu.weight", "--cpu-weight", self.cpu_weight.is_some()),
+            ("cpu.weight", "--cpu-shares", self.cpu_shares.is_some()),
+            ("cpuset.cpus", "--cpuset-cpus", self.cpuset_cpus.is_some()),
+            ("pids.max", "--pids-limit", self.pids.is_some()),
+        ];
+        let twice = with_flags.iter().find(|(file, _, given)| *given && self.conf.iter().any(|(key, _)| key == file));
+        twice.map_or(Ok(()), |(file, flag, _)| {
+            Err(format!("--cgroup-conf {file}: {flag} is about the same file\n  fix (you): use one of the two for it"))
+        })
     }
 
     fn check_memory(&self) -> Result<(), String> {

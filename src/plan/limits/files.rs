@@ -42,7 +42,9 @@ pub fn wanted(limits: &Limits, devices: &[(u32, u32)]) -> Vec<Wanted> {
     if let Some(bytes) = limits.memory {
         add("--memory", bytes.as_size(), "memory.max", bytes.to_string());
     }
-    if let Some((requested, value)) = swap(limits) {
+    // What only follows from another limit gives way to what was said.
+    let said = limits.memory_swap.is_none() && limits.conf.iter().any(|(key, _)| key == "memory.swap.max");
+    if let Some((requested, value)) = swap(limits).filter(|_| !said) {
         add("--memory-swap", requested, "memory.swap.max", value.to_string());
     }
     if let Some(bytes) = limits.memory_reservation {
@@ -157,6 +159,9 @@ mod tests {
         let of = |memory, memory_swap| files(Limits { memory, memory_swap, ..Limits::default() });
         let (m, s) = (Some(Amount::Of(100)), Some(Amount::Of(150)));
         assert_eq!(of(m, None), ["memory.max=100", "memory.swap.max=100"]);
+        let conf = vec![("memory.swap.max".to_owned(), "0".to_owned())];
+        let said = Limits { memory: m, conf, ..Limits::default() };
+        assert_eq!(files(said), ["memory.max=100", "memory.swap.max=0"]);
         assert_eq!(of(m, s), ["memory.max=100", "memory.swap.max=50"]);
         assert_eq!(of(m, Some(Amount::Max)), ["memory.max=100", "memory.swap.max=max"]);
         let forced = wanted(&Limits { memory: m, memory_swap: s, ..Limits::default() }, &[]);

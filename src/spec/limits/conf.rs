@@ -30,6 +30,12 @@ pub fn controller(key: &str) -> Option<&'static str> {
     CONTROLLERS.into_iter().find(|c| *c == first)
 }
 
+/// Which device or resource a line is about, in the files that have a line for each (io.max, rdma.max, misc.max).
+pub fn device((key, value): &(String, String)) -> Option<&str> {
+    let lines = matches!(controller(key), Some("io" | "rdma" | "misc"));
+    value.split_whitespace().next().filter(|_| lines)
+}
+
 /// Words with points between, the first one as controllers are called: no way to another folder.
 fn is_file(key: &str) -> bool {
     let mut words = key.split('.');

@@ -47,8 +47,24 @@ fn memory_and_its_relations() {
 fn what_cannot_be_said_together() {
     let both = Limits { cpu_weight: Some(1), cpu_shares: Some(2), ..Limits::default() };
     assert!(both.check().is_err_and(|e| e.starts_with("--cpu-shares: ")));
+    let mut twice = Limits { memory: Some(Amount::Of(1 << 26)), ..Limits::default() };
+    twice.set_conf(conf::parse("memory.high=32m").unwrap());
+    twice.set_conf(conf::parse("memory.swap.max=0").unwrap());
+    assert_eq!(twice.check(), Ok(()));
+    twice.set_conf(conf::parse("memory.max=128m").unwrap());
+    assert!(twice.check().is_err_and(|e| e.starts_with("--cgroup-conf memory.max: --memory ")));
     let nowhere = Limits { cgroups: Cgroups::Disabled, cgroup_parent: Some("a.slice".into()), ..Limits::default() };
     assert!(nowhere.check().is_err_and(|e| e.starts_with("--cgroup-parent: ")));
+}
+
+#[test]
+fn a_file_with_a_line_for_each_device() {
+    let mut limits = Limits::default();
+    for text in ["io.max=8:0 rbps=1", "io.max=8:16 rbps=1", "io.max=8:0 rbps=2", "cpu.max=1000", "cpu.max=max 1000"] {
+        limits.set_conf(conf::parse(text).unwrap());
+    }
+    let all: Vec<String> = limits.conf.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(all, ["io.max=8:0 rbps=2", "io.max=8:16 rbps=1", "cpu.max=max 1000"]);
 }
 
 fn all() -> Limits {
