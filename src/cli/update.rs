@@ -40,18 +40,26 @@ pub fn update(flags: &Update, context: &Context) -> Result<u8> {
 fn one(name: &str, flags: &Flags, context: &Context) -> Result<()> {
     let id = containers::find(&context.store, name)?;
     let folder = context.store.container(&id);
-    let mut record = Record::read(&folder).with_context(|| format!("read the record of {name}"))?;
+    // Two at once would each take back what the other one has written down.
+    let _turn = Record::turn(&folder).ok_or_else(|| {
+        anyhow!("container {name}: another update of it goes on\n  fix (you): try again when it is done")
+    })?;
+    let record = Record::read(&folder).with_context(|| format!("read the record of {name}"))?;
     let group = group(&record)?;
     let mut asked = record.asked.clone().unwrap_or_default();
     flags.apply(&mut asked)?;
     asked.check().map_err(|e| anyhow!(e))?;
     let facts = facts::limits::gather(&asked)?;
     limits::check_cpus(&asked, &facts)?;
-    let before = limits::wanted(&record.asked.clone().unwrap_or_default(), &facts.devices);
-    let after = limits::wanted(&asked, &facts.devices);
-    limits::check(&after)?;
-    let changed: Vec<Wanted> = after.into_iter().filter(|w| !before.contains(w)).collect();
-    for (wanted, held) in change(&group, changed)? {
+    let before = limits::wanted(&record.asked.unwrap_or_default(), &facts.devices);
+    let named = named(flags)?;
+    // What is named is written although it was said before: the file may have been changed by others.
+    let is_new = |w: &Wanted| !before.contains(w) || named.contains(&(w.flag.to_owned(), w.requested.clone()));
+    let changed: Vec<Wanted> = limits::wanted(&asked, &facts.devices).into_iter().filter(is_new).collect();
+    let changed = change(&group, changed)?;
+    // It may have ended meanwhile, and its launcher have written down how.
+    let mut record = Record::read(&folder).with_context(|| format!("read the record of {name}"))?;
+    for (wanted, held) in changed {
         let limited = Limited {
             flag: wanted.flag.into(),
             requested: wanted.requested,
@@ -59,7 +67,9 @@ fn one(name: &str, flags: &Flags, context: &Context) -> Result<()> {
             how: How::Cgroup,
             file: wanted.file,
         };
-        let same = |old: &&mut Limited| old.flag == limited.flag && (old.file == limited.file && old.file != "io.max");
+        let same = |old: &&mut Limited| {
+            old.flag == limited.flag && old.file == limited.file && device(old) == device(&limited)
+        };
         match record.limits.iter_mut().find(same) {
             Some(old) => *old = limited,
             None => record.limits.push(limited),
@@ -67,6 +77,25 @@ fn one(name: &str, flags: &Flags, context: &Context) -> Result<()> {
     }
     record.asked = Some(asked);
     record.write(&folder)
+}
+
+/// The limits that were named now, each by its flag and its value.
+fn named(flags: &Flags) -> Result<Vec<(String, String)>> {
+    let mut named = Limits::default();
+    flags.apply(&mut named)?;
+    // The numbers of the devices do not matter here.
+    let all = limits::wanted(&named, &vec![(0, 0); named.devices.len()]);
+    Ok(all.into_iter().map(|wanted| (wanted.flag.to_owned(), wanted.requested)).collect())
+}
+
+/// The device that a limit is about, of those that there may be one of for each.
+fn device(limited: &Limited) -> Option<&str> {
+    let words = limited.requested.as_str();
+    match limited.flag.as_str() {
+        "--cgroup-conf" => words.split(' ').next().filter(|_| words.contains(' ') && words.starts_with("io.")),
+        flag if flag.starts_with("--device-") => words.rsplit_once(':').map(|(device, _)| device),
+        _ => None,
+    }
 }
 
 /// The group of a container that runs.
@@ -88,18 +117,16 @@ fn group(record: &Record) -> Result<Group> {
 /// All or none: what was changed is taken back when another is refused.
 fn change(group: &Group, changed: Vec<Wanted>) -> Result<Vec<(Wanted, String)>> {
     let mut done: Vec<(Wanted, String)> = Vec::new();
-    let mut undo: Vec<(String, String)> = Vec::new();
+    let mut undo: Vec<(String, String, String)> = Vec::new();
     for wanted in changed {
-        let old = group.read(&wanted.file).unwrap_or_default();
+        // The one that is refused as well: the kernel may have made something else of it.
+        undo.push((wanted.file.clone(), wanted.value.clone(), group.read(&wanted.file).unwrap_or_default()));
         match write(group, &wanted) {
-            Ok(Some(held)) => {
-                undo.push((wanted.file.clone(), old));
-                done.push((wanted, held));
-            }
+            Ok(Some(held)) => done.push((wanted, held)),
             Ok(None) => {}
             Err(e) => {
-                for (wanted, (file, old)) in done.iter().map(|(wanted, _)| wanted).zip(&undo).rev() {
-                    let _ = restore(group, file, &wanted.value, old);
+                for (file, new, old) in undo.iter().rev() {
+                    let _ = restore(group, file, new, old);
                 }
                 return Err(e);
             }

@@ -270,7 +270,8 @@ impl<'a> Run<'a> {
             return containers::remove_known(store, &record.id, Some(record)).is_ok();
         };
         let folder = store.container(&record.id);
-        // `update` has written to it meanwhile.
+        // `update` has written to it meanwhile, or is about to. One that hangs does not keep us.
+        let _turn = record.group.as_ref().and_then(|_| Record::turn(&folder));
         if record.group.is_some()
             && let Ok(newer) = Record::read(&folder)
         {

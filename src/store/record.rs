@@ -6,7 +6,15 @@ use crate::{
     spec::{Limits, Raw},
 };
 use serde::{Deserialize, Serialize};
-use std::{fs, path::Path, sync::OnceLock};
+use std::{
+    fs,
+    path::Path,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+/// How long a turn is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `containers/<id>/container.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +174,22 @@ impl Record {
     /// Those of [`super::write_atomically`].
     pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
         Ok(super::write_atomically(&folder.join("container.json"), &serde_json::to_vec(self)?)?)
+    }
+
+    /// A turn to read it, change it and write it back, until the end of what this returns (flock(2)). None: somebody else has
+    /// had it for long, or the folder is gone.
+    pub fn turn(folder: &Path) -> Option<fs::File> {
+        let file = fs::File::open(folder).ok()?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Some(file),
+                // Some file systems have no locks. What they would prevent is rare.
+                Err(fs::TryLockError::Error(_)) => return Some(file),
+                Err(fs::TryLockError::WouldBlock) if start.elapsed() > PATIENCE => return None,
+                Err(fs::TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
     }
 
     /// Its cgroup, if it is still there.

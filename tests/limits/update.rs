@@ -111,3 +111,49 @@ fn the_last_limit_is_the_one_that_is_told() {
     assert!(out.stdout.contains("137\n") && out.stdout.contains("--memory 32m was used up"), "{out:?}");
     assert_eq!(bed.lc(&["rm", "shrinks"]).status, 0);
 }
+
+/// A file that somebody else has changed, and one that was refused.
+#[test]
+fn what_is_named_is_in_force_and_what_is_refused_is_not() {
+    let bed = bed!();
+    let running = sleeper(&bed, "named", "--memory 64m --pids-limit 50 --cgroup-conf cpu.max=50000");
+    assert_eq!(running.file("cpu.max"), "50000 100000");
+    let out = bed.lc(&["update", "--cgroup-conf", "memory.max=128m", "named"]);
+    assert_error(&out, 1, &["--cgroup-conf memory.max: --memory "]);
+    assert_eq!(bed.lc(&["update", "--cgroup-conf", "cpu.max=25000", "named"]).status, 0);
+    assert_eq!(running.file("cpu.max"), "25000 100000");
+    assert_ne!(bed.lc(&["update", "--pids-limit", "60", "--cgroup-conf", "memory.low=nonsense", "named"]).status, 0);
+    assert_eq!(files(&running), ["67108864", "50"]);
+    let group = bed.inspect("named")["CgroupPath"].as_str().unwrap().to_owned();
+    bed.says(&format!("echo max >{group}/memory.max; echo max >{group}/pids.max"));
+    assert_eq!(enforced(&bed, "named", "--memory").1, "max");
+    assert_eq!(bed.lc(&["update", "--memory", "64m", "named"]).status, 0);
+    assert_eq!(bed.says(&format!("cat {group}/memory.max {group}/pids.max")), "67108864\nmax\n");
+    running.remove();
+    bed.assert_nothing_left();
+}
+
+/// Nothing that one of them has written down is lost, and neither is the end.
+#[test]
+fn updates_at_once_and_at_the_end() {
+    let bed = bed!();
+    let running = sleeper(&bed, "busy", "--pids-limit 50");
+    let script = "little-container update --memory 100m busy >1.out 2>&1 & little-container update --cpus 0.5 busy >2.out 2>&1 &
+        little-container update --cpu-weight 50 busy >3.out 2>&1 & little-container update --pids-limit 60 busy >4.out 2>&1 &
+        wait; cat [1-4].out";
+    assert_eq!(bed.says(script), "busy\n".repeat(4));
+    for (flag, value) in
+        [("--memory", "104857600"), ("--cpus", "50000 100000"), ("--cpu-weight", "50"), ("--pids-limit", "60")]
+    {
+        assert_eq!(enforced(&bed, "busy", flag).1, value, "{flag}");
+    }
+    running.remove();
+    let script = "for n in 1 2 3 4 5 6 7 8 9 10; do
+            little-container run --name end$n --pids-limit 50 --rootfs $ROOTFS sleep 0.3 &
+            m=0; while kill -0 $! 2>/dev/null; do m=$((m + 1)); little-container update --pids-limit 6$m end$n; done >/dev/null 2>&1
+            wait $!; echo $? $(little-container inspect end$n | grep -c '\"Status\": \"exited\"')
+            little-container rm end$n >/dev/null
+        done";
+    assert_eq!(bed.says(script), "0 1\n".repeat(10));
+    bed.assert_nothing_left();
+}
