@@ -5,7 +5,7 @@ mod files;
 mod instead;
 mod refusal;
 
-pub use files::{Wanted, check, wanted};
+pub use files::{Wanted, wanted};
 use refusal::absence;
 pub use refusal::{delegation, why_none};
 
@@ -91,7 +91,6 @@ pub fn choose(spec: &Spec, facts: &Facts) -> Result<Chosen> {
     of_each_process(limits, &facts.limits, &mut chosen)?;
     check_cpus(limits, &facts.limits)?;
     let wanted = wanted(limits, &facts.limits.devices);
-    check(&wanted)?;
     let explicit = matches!(limits.cgroups, Cgroups::Systemd | Cgroups::Cgroupfs) || limits.cgroup_parent.is_some();
     if wanted.is_empty() && !explicit {
         return Ok(chosen);

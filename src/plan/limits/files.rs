@@ -1,7 +1,6 @@
 //! Which file of cgroup v2 holds which limit, and what is written there (the kernel's Documentation/admin-guide/cgroup-v2.rst).
 
 use crate::spec::limits::{Amount, Cpus, Limits, weight_of_shares};
-use anyhow::{Result, bail};
 
 /// A limit as a file of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,10 +70,8 @@ pub fn wanted(limits: &Limits, devices: &[(u32, u32)]) -> Vec<Wanted> {
     for (device, (major, minor)) in limits.devices.iter().zip(devices) {
         add(device.rate.flag(), device.typed(), "io.max", format!("{major}:{minor} {device}"));
     }
-    let by_conf = |file: &str| limits.conf.iter().any(|(key, _)| key == file);
-    if limits.memory_swap.is_none() {
-        all.retain(|wanted| wanted.file != "memory.swap.max" || !by_conf(&wanted.file));
-        all.iter_mut().filter(|w| w.flag == "--memory-swap").for_each(|wanted| wanted.optional = true);
+    for wanted in all.iter_mut().filter(|w| w.flag == "--memory-swap") {
+        wanted.optional = limits.memory_swap.is_none();
     }
     all.extend(limits.conf.iter().map(|(file, value)| Wanted {
         flag: "--cgroup-conf",
@@ -84,24 +81,6 @@ pub fn wanted(limits: &Limits, devices: &[(u32, u32)]) -> Vec<Wanted> {
         optional: false,
     }));
     all
-}
-
-/// Two flags for one file: only the later one would be in force.
-///
-/// # Errors
-/// Both flags.
-pub fn check(wanted: &[Wanted]) -> Result<()> {
-    for (n, second) in wanted.iter().enumerate().filter(|(_, w)| w.flag == "--cgroup-conf") {
-        if let Some(first) = wanted[..n].iter().find(|first| first.file == second.file) {
-            bail!(
-                "--cgroup-conf {}: {} {} sets the same file\n  fix (you): leave one of them out",
-                second.requested,
-                first.flag,
-                first.requested
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Docker counts memory and swap together, the kernel apart. Where only the memory is bounded, as much swap goes with it.
@@ -141,17 +120,6 @@ mod tests {
         assert_eq!(cpus(250_000), ["cpu.max=25000 100000"]);
         assert_eq!(cpus(10_000), ["cpu.max=1000 100000"]);
         assert_eq!(cpus(1_234_567), ["cpu.max=1234567 1000000"]);
-    }
-
-    #[test]
-    fn one_file_has_one_master() {
-        let conf = |file: &str| vec![(file.to_owned(), "1g".to_owned())];
-        let with = |file| wanted(&Limits { memory: Some(Amount::Of(100)), conf: conf(file), ..Limits::default() }, &[]);
-        let told = check(&with("memory.max")).unwrap_err().to_string();
-        assert!(told.contains("--cgroup-conf memory.max=1g") && told.contains("--memory 100"), "{told}");
-        // That one nobody has asked for.
-        assert!(check(&with("memory.swap.max")).is_ok());
-        assert_eq!(with("memory.swap.max").iter().filter(|w| w.file == "memory.swap.max").count(), 1);
     }
 
     #[test]
