@@ -40,6 +40,11 @@ pub struct Row {
 }
 
 impl Row {
+    pub fn sorted(name: impl Into<String>, mut times: Vec<f64>) -> Row {
+        times.sort_by(f64::total_cmp);
+        Row { name: name.into(), times, peak_kb: 0 }
+    }
+
     pub fn min(&self) -> f64 {
         self.times.first().copied().unwrap_or(f64::NAN)
     }
@@ -72,17 +77,38 @@ pub fn end_pause(runtime: &Path) {
     }
 }
 
-/// All of them in turn, round after round, every second round backwards: what one leaves to the kernel to clear up does not
-/// always fall on the same one. Who fails is said and left out.
+/// Something of a group that is timed, command or not.
+pub struct Part<'a> {
+    pub name: String,
+    pub every: usize,
+    /// One run, in a round of this number.
+    pub once: Once<'a>,
+}
+
+/// Milliseconds and the peak of the memory in KB, or why it failed.
+pub type Once<'a> = Box<dyn FnMut(usize) -> Result<(f64, i64), String> + 'a>;
+
+/// Commands, as the ground's user.
 pub fn rounds(ground: &Ground, contenders: Vec<Contender<'_>>, runs: usize) -> Vec<Row> {
     let runtime = runtime(ground);
-    let mut all: Vec<(Contender<'_>, Row)> = contenders
-        .into_iter()
-        .map(|c| {
-            let row = Row { name: c.name.clone(), times: Vec::with_capacity(runs), peak_kb: 0 };
-            (c, row)
-        })
-        .collect();
+    let part = |Contender { name, make, every }| {
+        let path = runtime.path();
+        Part { name, every, once: Box::new(move |round| once(ground, path, make(round))) }
+    };
+    let rows = in_turn(contenders.into_iter().map(part).collect(), runs);
+    end_pause(runtime.path());
+    rows
+}
+
+/// All of them in turn, round after round, every second round backwards: what one leaves to the kernel to clear up does not
+/// always fall on the same one. Who fails is said and left out.
+pub fn in_turn(parts: Vec<Part<'_>>, runs: usize) -> Vec<Row> {
+    let row = |part: &Part<'_>| Row { name: part.name.clone(), times: Vec::with_capacity(runs), peak_kb: 0 };
+    let mut all: Vec<(Part<'_>, Row)> = Vec::new();
+    for part in parts {
+        let row = row(&part);
+        all.push((part, row));
+    }
     for round in 0..runs + WARM_UP {
         let mut failed = None;
         let mut order: Vec<usize> = (0..all.len()).collect();
@@ -90,11 +116,11 @@ pub fn rounds(ground: &Ground, contenders: Vec<Contender<'_>>, runs: usize) -> V
             order.reverse();
         }
         for n in order {
-            let (contender, row) = &mut all[n];
-            if round % contender.every != 0 {
+            let (part, row) = &mut all[n];
+            if round % part.every != 0 {
                 continue;
             }
-            match once(ground, runtime.path(), (contender.make)(round)) {
+            match (part.once)(round) {
                 Ok((time, peak)) => {
                     row.peak_kb = row.peak_kb.max(peak);
                     if round >= WARM_UP {
@@ -102,7 +128,7 @@ pub fn rounds(ground: &Ground, contenders: Vec<Contender<'_>>, runs: usize) -> V
                     }
                 }
                 Err(why) => {
-                    println!("{} is left out: {why}", contender.name);
+                    eprintln!("{} is left out: {why}", part.name);
                     failed = Some(n);
                     break;
                 }
@@ -110,11 +136,7 @@ pub fn rounds(ground: &Ground, contenders: Vec<Contender<'_>>, runs: usize) -> V
         }
         failed.map(|n| all.remove(n));
     }
-    end_pause(runtime.path());
-    let sorted = |mut row: Row| {
-        row.times.sort_by(f64::total_cmp);
-        row
-    };
+    let sorted = |row: Row| Row { peak_kb: row.peak_kb, ..Row::sorted(row.name, row.times) };
     all.into_iter().map(|(_, row)| sorted(row)).filter(|row| !row.times.is_empty()).collect()
 }
 
@@ -136,7 +158,7 @@ fn once(ground: &Ground, runtime: &Path, mut command: Command) -> Result<(f64, i
 }
 
 /// wait4(2). The peak cannot be less than our own memory at the fork, which the kernel counts in.
-fn wait(pid: i32) -> io::Result<(i32, i64)> {
+pub fn wait(pid: i32) -> io::Result<(i32, i64)> {
     let mut status = 0;
     // SAFETY: rusage is plain data; zeroes are a valid one.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };

@@ -14,7 +14,10 @@ mod within;
 use super::Outcome;
 use here::Here;
 use machine::Machine;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// How long a command may take unless a test says otherwise: the small machine has one CPU, and that may be a busy one.
 const PATIENCE: u64 = 60;
@@ -132,6 +135,22 @@ impl Bed {
     /// A script as root, for a bed that was asked for with one.
     pub fn root_sh(&self, script: &str) -> Outcome {
         self.execute(&["sh", "-c", script], Who::Root, PATIENCE)
+    }
+
+    /// Takes a program along; where it then is, for the plain user.
+    pub fn bring(&self, program: &Path, name: &str) -> String {
+        match &self.place {
+            Place::Here(here) => here.bring(program, name),
+            Place::Machine(machine) => machine.as_ref().unwrap().bring(program, name),
+        }
+    }
+
+    /// What this place is, in a few words.
+    pub fn what(&self) -> &'static str {
+        match &self.place {
+            Place::Here(_) => "this machine",
+            Place::Machine(_) => "the small machine (User-Mode Linux: one CPU, slow system calls)",
+        }
     }
 
     /// A script that must end with 0; what it printed.

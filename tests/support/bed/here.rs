@@ -53,6 +53,13 @@ impl Here {
         &self.rootfs
     }
 
+    /// A copy, as the folder that it is built in may be closed to others.
+    pub fn bring(&self, program: &Path, name: &str) -> String {
+        let copy = self.ground.path(name);
+        fs::copy(program, &copy).unwrap();
+        copy.display().to_string()
+    }
+
     pub fn execute(&self, words: &[&str], who: Who, seconds: u64) -> Outcome {
         assert_ne!(who, Who::Root, "no root here; ask for a bed with one");
         // env(1) looks the first word up in the PATH that it is given.

@@ -155,6 +155,16 @@ impl Machine {
         machine
     }
 
+    pub fn bring(&self, program: &Path, name: &str) -> String {
+        let place = format!("/usr/local/bin/{name}");
+        let mut command = Command::new(vm_run());
+        command.args(["--vm", &self.name, "-u", "root", "--session", "none", "-c"]);
+        command.arg(format!("{}:{place}", program.display())).args(["--", "test", "-x", &place]);
+        let out = within::outcome(&mut command, 60);
+        assert_eq!(out.status, 0, "{out:?}");
+        place
+    }
+
     pub fn execute(&self, words: &[&str], who: Who, seconds: u64) -> Outcome {
         let user = if who == Who::Root { "root" } else { "student" };
         let session = if who == Who::Sessionless { "none" } else { "login" };
