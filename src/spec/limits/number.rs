@@ -36,11 +36,37 @@ pub fn cpu_shares(text: &str) -> Result<u64, String> {
 /// The `cpu.weight` for docker's CPU shares, by the formula of runc and crun since 2025: it runs through the three fixed
 /// points, so that the usual 1024 shares are the usual weight 100, 2 are 1 and 262144 are 10000.
 pub fn weight_of_shares(shares: u64) -> u64 {
-    let log = (shares.clamp(2, 262_144) as f64).log2();
+    let log = log2(shares.clamp(2, 262_144));
     let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
     // The fixed points come out as whole numbers and a last bit, which must not be rounded up.
-    let weight = (10f64.powf(exponent) - 1e-6).ceil();
+    let weight = (ten_to_the(exponent) - 1e-6).ceil();
     (weight as u64).clamp(1, 10_000)
+}
+
+/// By hand: that of the standard library is in libm, which every start would have to load for it.
+fn log2(n: u64) -> f64 {
+    let whole = n.ilog2();
+    let (mut log, mut rest, mut bit) = (f64::from(whole), n as f64 / (1_u64 << whole) as f64, 0.5);
+    while bit > 1e-17 {
+        rest *= rest;
+        if rest >= 2.0 {
+            rest /= 2.0;
+            log += bit;
+        }
+        bit /= 2.0;
+    }
+    log
+}
+
+/// 10 to the power of a small number: the series of e to the power of its 256th part, and that squared eight times.
+fn ten_to_the(exponent: f64) -> f64 {
+    let part = exponent * std::f64::consts::LN_10 / 256.0;
+    let (mut sum, mut term) = (1.0, 1.0);
+    for n in 1..16 {
+        term *= part / f64::from(n);
+        sum += term;
+    }
+    (0..8).fold(sum, |power, _| power * power)
 }
 
 /// The digits before and behind the point, of which one may be missing: `12`, `1.5`, `.5`, `1.`.
@@ -78,6 +104,15 @@ mod tests {
         for bad in ["", "-", "--5", "+5", "-1001", "1001", "5.0", "- 5", "٥", "99999999999999999999"] {
             assert!(oom_score_adj(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn weights_are_those_of_the_formula() {
+        let formula = |shares: u64| {
+            let log = (shares as f64).log2();
+            (10f64.powf((log * log + 125.0 * log) / 612.0 - 7.0 / 34.0) - 1e-6).ceil() as u64
+        };
+        assert_eq!((2..=262_144).find(|shares| weight_of_shares(*shares) != formula(*shares)), None);
     }
 
     #[test]
