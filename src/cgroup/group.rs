@@ -1,6 +1,6 @@
 //! One group: its folder, and what is written to and read from the files in it.
 
-use super::tree;
+use super::{stats, tree};
 use crate::spec::limits::CpuSet;
 use crate::sys::{
     clone, code,
@@ -10,7 +10,10 @@ use crate::sys::{
 use std::{
     ffi::OsStr,
     fs, io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::{Component, Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -48,21 +51,29 @@ impl Group {
     /// # Errors
     /// Those of mkdir(2), and of writing to cgroup.subtree_control: a needed controller is not there.
     pub fn make(parent: &Path, name: &str, needed: &[String]) -> io::Result<Group> {
-        hand_on(parent, needed)?;
+        let list = |file| stats::read(&parent.join(file));
+        let there = list("cgroup.controllers")?;
+        hand_on(parent, &there, &list("cgroup.subtree_control")?, needed)?;
         let group = Group { path: parent.join(name) };
         fs::create_dir(&group.path)?;
         // Whoever fails from now on leaves nothing.
-        let done = fs::create_dir(group.inside()).and_then(|()| hand_on(&group.path, needed));
+        let done = fs::create_dir(group.inside()).and_then(|()| hand_on(&group.path, &there, "", needed));
         done.inspect_err(|_| drop(group.remove()))?;
         Ok(group)
     }
 
-    /// Makes it below `parent`, a scope whose only processes are `pid` and `guard`, and moves them first, each into a group of its
-    /// own: only a group without processes may hand its controllers on.
+    /// Makes it below `parent`, a new scope that has the controllers `there` and whose only processes are `pid` and `guard`, and
+    /// moves them first, each into a group of its own: only a group without processes may hand its controllers on.
     ///
     /// # Errors
     /// As [`Group::make`].
-    pub fn make_for(parent: &Path, name: &str, needed: &[String], pid: i32, guard: i32) -> io::Result<Group> {
+    pub fn make_for(
+        parent: &Path,
+        name: &str,
+        there: &str,
+        needed: &[String],
+        (pid, guard): (i32, i32),
+    ) -> io::Result<Group> {
         let group = Group { path: parent.join(name) };
         let aside = parent.join(GUARD);
         for folder in [&group.path, &group.inside(), &aside] {
@@ -70,8 +81,8 @@ impl Group {
         }
         group.add(pid)?;
         write(&aside.join("cgroup.procs"), &guard.to_string())?;
-        hand_on(parent, needed)?;
-        hand_on(&group.path, needed)?;
+        hand_on(parent, there, "", needed)?;
+        hand_on(&group.path, there, "", needed)?;
         Ok(group)
     }
 
@@ -113,15 +124,16 @@ impl Group {
         write(&self.inside().join("cgroup.procs"), &pid.to_string())
     }
 
-    /// Writes a limit, and shows it inside.
+    /// Writes a limit, shows it inside, and reads back what the kernel made of it, without the end of the line.
     ///
     /// # Errors
-    /// ENOENT: the kernel has no such file, or the controller was not handed on. EINVAL, ERANGE, ENODEV: about the value.
-    pub fn limit(&self, file: &str, value: &str) -> io::Result<()> {
-        self.write(file, value)?;
+    /// ENOENT: the kernel has no such file, or the controller was not handed on. EINVAL, ERANGE, ENODEV: about the value. EACCES:
+    /// one that cannot be read.
+    pub fn limit(&self, file: &str, value: &str) -> io::Result<String> {
+        let read = write_and_read(&self.path.join(file), value)?;
         // Nothing depends on it.
         let _ = write(&self.inside().join(file), value);
-        Ok(())
+        Ok(read)
     }
 
     fn write(&self, file: &str, value: &str) -> io::Result<()> {
@@ -133,7 +145,7 @@ impl Group {
     /// # Errors
     /// ENOENT: the kernel has no such file, or the group is gone.
     pub fn read(&self, file: &str) -> io::Result<String> {
-        Ok(fs::read_to_string(self.path.join(file))?.trim_end().to_owned())
+        Ok(stats::read(&self.path.join(file))?.trim_end().to_owned())
     }
 
     /// A number behind a key, in a file like memory.events: the higher one of here and inside, for some files are about what
@@ -222,28 +234,40 @@ fn write(file: &Path, value: &str) -> io::Result<()> {
     io::Write::write_all(&mut fs::OpenOptions::new().write(true).open(file)?, value.as_bytes())
 }
 
+fn write_and_read(file: &Path, value: &str) -> io::Result<String> {
+    let mut file = fs::OpenOptions::new().read(true).write(true).open(file)?;
+    io::Write::write_all(&mut file, value.as_bytes())?;
+    let (mut text, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        // The kernel gives as much as there is room for: less is the end.
+        let length = file.read_at(&mut piece, text.len() as u64)?;
+        text.extend_from_slice(&piece[..length]);
+        if length < piece.len() {
+            return Ok(String::from_utf8_lossy(&text).trim_end().to_owned());
+        }
+    }
+}
+
 /// Whether this is the name of the group of the container, or of the scope that it is in.
 fn is_of(name: &OsStr, id: &str) -> bool {
     let rest = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
     rest.is_some_and(|rest| rest.strip_suffix(".scope").unwrap_or(rest) == id)
 }
 
-/// Hands controllers on to the groups below: all that we know, so that they count and can be limited later, and at least
-/// those that are needed.
-fn hand_on(parent: &Path, needed: &[String]) -> io::Result<()> {
-    let there = fs::read_to_string(parent.join("cgroup.controllers"))?;
-    let already = fs::read_to_string(parent.join("cgroup.subtree_control"))?;
+/// Hands controllers on to the groups below: of those that are `there`, all that we know, so that they count and can be limited
+/// later, and at least those that are needed. `already`: what was handed on before.
+fn hand_on(parent: &Path, there: &str, already: &str, needed: &[String]) -> io::Result<()> {
     let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
     let known = ["cpu", "cpuset", "io", "memory", "pids"];
     let words = |wanted: &dyn Fn(&str) -> bool| -> String {
-        there.split_whitespace().filter(|c| wanted(c) && !has(&already, c)).map(|c| format!("+{c} ")).collect()
+        there.split_whitespace().filter(|c| wanted(c) && !has(already, c)).map(|c| format!("+{c} ")).collect()
     };
     let write = |words: String| match words.as_str() {
         "" => Ok(()),
         words => write(&parent.join("cgroup.subtree_control"), words),
     };
     let is_needed = |name: &str| needed.iter().any(|n| n == name);
-    if needed.iter().any(|n| !has(&there, n)) {
+    if needed.iter().any(|n| !has(there, n)) {
         return Err(crate::sys::errno(code::ENOENT));
     }
     // One of those that only would be good may be out of reach (cpu, where a process has real-time scheduling).

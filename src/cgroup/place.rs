@@ -5,7 +5,7 @@
 
 use super::{
     group::{MOUNT, PREFIX},
-    systemd,
+    stats, systemd,
 };
 use crate::{
     plan::facts::{Groups, Hierarchy, Manager, Subtree},
@@ -65,14 +65,14 @@ pub fn own_group() -> Option<String> {
 
 /// The same of any process, by its number or `self`.
 pub fn group_of(pid: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let text = stats::read(Path::new(&format!("/proc/{pid}/cgroup"))).ok()?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
     (!path.split('/').any(|part| part == "..")).then(|| path.to_owned())
 }
 
 /// The words of a file such as cgroup.controllers.
 pub fn words(path: &Path) -> Vec<String> {
-    fs::read_to_string(path).unwrap_or_default().split_whitespace().map(String::from).collect()
+    stats::read(path).unwrap_or_default().split_whitespace().map(String::from).collect()
 }
 
 struct Tree<'a> {

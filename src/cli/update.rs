@@ -142,7 +142,7 @@ fn write(group: &Group, wanted: &Wanted) -> Result<Option<String>> {
         let advice = advice.map(|a| format!("\n{a}")).unwrap_or_default();
         anyhow!("{flag} {requested}: write {value} to {file}: {}{advice}", say::words(e))
     };
-    match group.limit(file, value).and_then(|()| group.read(file)) {
+    match group.limit(file, value) {
         Ok(read) => match cgroup::held(file, value, &read) {
             Some(held) => Ok(Some(held)),
             None => bail!("{flag} {requested}: the kernel made {read:?} of it"),
@@ -159,5 +159,5 @@ fn restore(group: &Group, file: &str, new: &str, old: &str) -> io::Result<()> {
     {
         group.limit(file, &format!("{device} rbps=max wbps=max riops=max wiops=max"))?;
     }
-    old.lines().try_for_each(|line| group.limit(file, line))
+    old.lines().try_for_each(|line| group.limit(file, line).map(drop))
 }

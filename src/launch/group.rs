@@ -25,6 +25,8 @@ pub(super) struct Grouping {
     pub(super) asked: Option<systemd::Asked>,
     pub(super) group: Option<Group>,
     pub(super) watch: Option<Watch>,
+    /// Whether it was written down where it is.
+    noted: bool,
 }
 
 fn failed(kind: Kind, e: &io::Error, detail: impl Into<String>) -> LaunchError {
@@ -68,8 +70,10 @@ impl Run<'_> {
     }
 
     /// Before it is made: who is killed in between leaves a note of nothing, not a group without a note.
-    fn note_down(&self, link: &crate::spec::Raw, path: &Path) -> Result<(), LaunchError> {
-        std::os::unix::fs::symlink(path, link.path()).map_err(|e| other("", &e))
+    fn note_down(&mut self, link: &crate::spec::Raw, path: &Path) -> Result<(), LaunchError> {
+        std::os::unix::fs::symlink(path, link.path()).map_err(|e| other("", &e))?;
+        self.grouping.noted = true;
+        Ok(())
     }
 
     pub(super) fn ask_scope(&mut self, unit: &str, description: &str, slice: Option<&str>) -> Result<(), LaunchError> {
@@ -86,7 +90,8 @@ impl Run<'_> {
     pub(super) fn join_scope(&mut self, group: &step::Group, unit: &str) -> Result<(), LaunchError> {
         let (Some(child), Some(asked)) = (&self.child, self.grouping.asked.take()) else { return Ok(()) };
         asked.wait().map_err(|e| refused(&e))?;
-        let own = place::group_of(&child.pid.to_string()).unwrap_or_default();
+        let pid = child.pid;
+        let own = place::group_of(&pid.to_string()).unwrap_or_default();
         let scope = Path::new(cgroup::MOUNT).join(own.trim_start_matches('/'));
         if scope.file_name() != Some(unit.as_ref()) {
             let detail = format!("systemd says it is done, but the process is in {own}");
@@ -99,8 +104,8 @@ impl Run<'_> {
             let detail = format!("systemd has not delegated the {missing} controller, only: {}", there.join(", "));
             return Err(failed(Kind::Group, &errno(0), detail));
         }
-        let guard = self.guard.as_ref().map_or(child.pid, Guard::pid);
-        let made = Group::make_for(&scope, &group.name, &group.needed, child.pid, guard);
+        let guard = self.guard.as_ref().map_or(pid, Guard::pid);
+        let made = Group::make_for(&scope, &group.name, &there.join(" "), &group.needed, (pid, guard));
         self.grouping.group = Some(made.map_err(|e| unmade(&e))?);
         self.tell_guard();
         Ok(())
@@ -118,7 +123,7 @@ impl Run<'_> {
         let Some(group) = &self.grouping.group else { return Ok(()) };
         let kind = || Kind::Limit { flag: flag.into(), file: file.into() };
         let limits = &mut self.task.record.limits;
-        match group.limit(file, value).and_then(|()| group.read(file)) {
+        match group.limit(file, value) {
             Ok(read) => {
                 let Some(held) = cgroup::held(file, value, &read) else {
                     return Err(failed(kind(), &errno(0), format!("the kernel made {read:?} of it")));
@@ -172,7 +177,7 @@ impl Run<'_> {
             let _ = asked.wait();
         }
         let ended = self.grouping.group.take().is_none_or(|group| group.end().is_ok());
-        if ended {
+        if ended && std::mem::take(&mut self.grouping.noted) {
             let link = sweep::group_link(self.task.runtime, &self.task.record.id);
             let _ = fs::remove_file(link);
         }

@@ -108,7 +108,8 @@ impl Wire {
     }
 
     fn read_on(&mut self) -> io::Result<()> {
-        let mut buffer = [0; 4096];
+        // systemd's own socket tells everything that happens to the unit: some 7 KB.
+        let mut buffer = [0; 16384];
         let glance = self.left()?.min(GLANCE);
         self.stream.set_read_timeout(Some(glance))?;
         match self.stream.read(&mut buffer) {
