@@ -57,7 +57,7 @@ pub enum How {
 pub struct Chosen {
     /// Before the first process is made.
     pub before: Vec<HostStep>,
-    /// While its ids are mapped.
+    /// As soon as there is one.
     pub ask: Vec<HostStep>,
     /// When they are.
     pub join: Vec<HostStep>,

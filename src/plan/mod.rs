@@ -80,9 +80,10 @@ pub fn plan(spec: &Spec, facts: &Facts) -> Result<Plan> {
     let first = clone(&limits);
     host.extend(limits.before);
     host.push(first);
-    host.push(HostStep::MapIds { map: ids.map.clone(), mapper: ids.mapper.clone() });
+    // systemd takes longest: all that does not need its answer is done meanwhile.
     let guarded = !limits.ask.is_empty();
     host.extend(limits.ask);
+    host.push(HostStep::MapIds { map: ids.map.clone(), mapper: ids.mapper.clone() });
     host.extend(root.folders(facts));
     host.extend(spec.name.clone().map(|name| HostStep::ClaimName { name }));
     if let step::Mapper::Helpers { .. } = ids.mapper {
