@@ -53,6 +53,7 @@ pub fn main(words: &[String]) -> ExitCode {
         Ok(said) => println!("{said}"),
         Err(e) => eprintln!("what is said to systemd was not counted: {e}"),
     }
+    clear();
     ExitCode::SUCCESS
 }
 
@@ -184,9 +185,13 @@ pub fn serve(words: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn place(name: &str) -> String {
+    format!("{}/little-container-bench-{name}", env::var("HOME").unwrap_or("/tmp".into()))
+}
+
 /// A copy of the root file system that is ours to write to, as crun and podman need.
 fn root(name: &str, rootfs: &str) -> io::Result<String> {
-    let place = format!("{}/bench-{name}", env::var("HOME").unwrap_or("/tmp".into()));
+    let place = place(name);
     fs::create_dir_all(&place)?;
     let copied =
         Command::new("cp").args(["-r", rootfs]).arg(format!("{place}/rootfs")).stderr(Stdio::null()).status()?;
@@ -212,9 +217,21 @@ fn crun(rootfs: &str) -> io::Result<Vec<String>> {
     Ok(words.map(String::from).to_vec())
 }
 
+/// With a home of its own, for what it keeps of each root file system.
 fn podman(rootfs: &str) -> io::Result<Vec<String>> {
     let place = root("podman", rootfs)?;
-    let words = ["podman", "--cgroup-manager=systemd", "run", "--rm", "--network", "none"];
-    let rootfs = format!("{place}/rootfs");
+    let (home, rootfs) = (format!("HOME={place}"), format!("{place}/rootfs"));
+    let words = ["env", &home, "podman", "--cgroup-manager=systemd", "run", "--rm", "--network", "none"];
     Ok([&words[..], &LIMITS, &["--rootfs", &rootfs], &COMMAND].concat().into_iter().map(String::from).collect())
+}
+
+/// Takes away what was made for the peers; podman's files have mapped owners.
+fn clear() {
+    let _ = fs::remove_dir_all(place("crun"));
+    let podman = place("podman");
+    if Path::new(&podman).exists() {
+        let mut command = Command::new("podman");
+        command.env("HOME", &podman).args(["unshare", "rm", "-rf", &podman]).stderr(Stdio::null());
+        let _ = command.status();
+    }
 }
