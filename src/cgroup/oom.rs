@@ -144,5 +144,23 @@ fn large(pid: i32) -> Option<Large> {
 pub fn name_of(pid: i32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     let name = String::from_utf8_lossy(&name);
-    Some(name.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect())
+    Some(printable(name.trim_end()))
+}
+
+/// Neither what steers a terminal nor what turns the direction of the text around.
+fn printable(name: &str) -> String {
+    let shows = |c: char| c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric();
+    name.chars().map(|c| if shows(c) { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_a_terminal_would_obey() {
+        assert_eq!(printable("\u{1b}[2J\u{9b}x\ny"), "?[2J?x?y");
+        assert_eq!(printable("a\u{202e}b\u{200b}\u{fffd}"), "a?b??");
+        assert_eq!(printable("Web Content (é)"), "Web Content (é)");
+    }
 }
