@@ -5,6 +5,7 @@ use super::{
     table::{self, Format},
 };
 use crate::{
+    cgroup::Group,
     plan::{short_id, words},
     store::{
         containers,
@@ -168,6 +169,7 @@ fn remove_one(id: &str, force: bool, context: &Context) -> Result<()> {
 fn end(record: &Record) {
     let runner = clone::open(record.runner.pid);
     if let Some(init) = &record.init {
+        record.group().iter().for_each(Group::hurry);
         sweep::kill(init);
     }
     if let Ok(runner) = runner

@@ -2,7 +2,7 @@
 
 use super::{LaunchError, Outcome, inner_failure, other, steps::Run, terminal::OwnTerminal};
 use crate::{
-    cgroup::oom::Watch,
+    cgroup::{Group, oom::Watch},
     sync::Heard,
     sys::{
         clone::{self, End},
@@ -169,6 +169,9 @@ impl Run<'_> {
     }
 
     fn signal_init(&self, number: i32) -> io::Result<()> {
+        if number == number::SIGKILL {
+            self.grouping.group.iter().for_each(Group::hurry);
+        }
         self.child.as_ref().map_or(Ok(()), |child| clone::signal(child.pidfd.as_fd(), number))
     }
 
@@ -217,7 +220,7 @@ impl Run<'_> {
         }
         if !seen.running || has_default(child.pid, number) {
             seen.signalled.get_or_insert(Signalled(number));
-            clone::signal(child.pidfd.as_fd(), number::SIGKILL)?;
+            self.signal_init(number::SIGKILL)?;
         }
         Ok(())
     }
