@@ -3,17 +3,21 @@
 //! Plain values and the parsers that make them from text. Nothing here looks at the machine: no file, no environment,
 //! no system call, so every rule of this room can be tested as a function.
 
+pub mod digest;
 pub mod env;
 pub mod ids;
 pub mod limits;
 pub mod mount;
 pub mod raw;
+pub mod reference;
 pub mod user;
 
+pub use digest::Digest;
 pub use ids::Userns;
 pub use limits::Limits;
 pub use mount::{Tmpfs, Volume};
 pub use raw::Raw;
+pub use reference::Reference;
 pub use user::User;
 
 use serde::{Deserialize, Serialize};
