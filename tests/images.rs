@@ -301,6 +301,78 @@ fn an_image_is_imported_again_under_its_name() {
 }
 
 #[test]
+fn a_short_name_and_the_full_one_are_the_same_image() {
+    let ground = ground!();
+    let names = ["ubuntu", "ubuntu:latest", "docker.io/library/ubuntu", "docker.io/library/ubuntu:latest"];
+    let which = |words: &[&str]| ground.ok([&["run", "--rm"], words, &["cat", "/etc/which"]].concat());
+    ground.config("default_image = \"library/ubuntu\"\n");
+    for stored in ["ubuntu", "docker.io/library/ubuntu"] {
+        ground.image(stored);
+        for name in names {
+            assert_eq!(which(&[name]), format!("{stored}\n"), "{name}");
+            assert_eq!(which(&["--image", name]), format!("{stored}\n"), "{name}");
+        }
+        assert_eq!(which(&[]), format!("{stored}\n"));
+        // What was typed at the import is what is shown, and nothing else has the name.
+        assert_eq!(ground.ok(["images", "-q"]), format!("{stored}\n"));
+        let table = ground.ok(["images"]);
+        assert!(table.lines().nth(1).unwrap().ends_with("default"), "{table}");
+    }
+    assert_eq!(ground.ok(["rmi", "ubuntu"]), "ubuntu\n");
+    assert_eq!(ground.ok(["images", "-q"]), "");
+    assert_eq!(fs::read_dir(ground.store().join("layers")).unwrap().count(), 1, "of the image that was replaced");
+    for name in ["ubuntu", "docker.io/library/ubuntu"] {
+        assert_error(&ground.end(["rmi", name]), 1, &[&format!("no image is called {name:?}")]);
+    }
+}
+
+#[test]
+fn an_import_that_takes_the_place_of_another_name_says_so() {
+    let ground = ground!();
+    ground.bare_root("tree", &["sh"]);
+    ground.ok(["import", "mybox", "tree"]);
+    let out = ground.end(["import", "docker.io/mybox:latest", "tree"]);
+    let note = "note: docker.io/mybox takes the place of mybox: both are docker.io/library/mybox:latest\n";
+    assert!(out.status == 0 && out.stderr.contains(note), "{out:?}");
+    assert_eq!(ground.ok(["images", "-q"]), "docker.io/mybox\n");
+    let again = ground.end(["import", "docker.io/mybox", "tree"]);
+    assert_eq!((again.status, again.stderr.as_str()), (0, ""));
+    // Another registry, another image.
+    ground.ok(["import", "localhost:5000/mybox:1", "tree"]);
+    assert_eq!(ground.ok(["images", "-q"]), "docker.io/mybox\nlocalhost:5000/mybox:1\n");
+    assert_eq!(ground.ok(["run", "--rm", "localhost:5000/mybox:1", "sh", "-c", "echo here"]), "here\n");
+    assert_error(&ground.end(["import", "host:latest", "tree"]), 1, &["the name host stands for"]);
+}
+
+#[test]
+fn a_path_comes_before_another_name_for_an_image() {
+    let ground = ground!();
+    ground.image("ubuntu");
+    fs::rename(ground.other_root("tree"), ground.path("work/library")).unwrap();
+    ground.other_root("library/ubuntu");
+    assert_eq!(ground.ok(["run", "--rm", "library/ubuntu", "cat", "/etc/which"]), "library/ubuntu\n");
+    assert_eq!(ground.ok(["run", "--rm", "--image", "library/ubuntu", "cat", "/etc/which"]), "ubuntu\n");
+}
+
+#[test]
+fn a_reference_that_is_mistyped_is_told_by_its_rule() {
+    let ground = ground!();
+    for (word, parts) in [
+        ("UBUNTU:22.04", ["repository names are lower case: 'U' is character 1", "did you mean ubuntu:22.04? "]),
+        ("ghcr.io/Me/tool", ["'M' is character 9; and no file or folder is there", "did you mean ghcr.io/me/tool? "]),
+        ("ubuntu:22!04", ["a tag has letters, digits, '_', '.' and '-': '!' is character 10", "images` lists"]),
+        ("ubuntu@22.04", ["a digest after '@'", "did you mean ubuntu:22.04? "]),
+        ("x@sha256:00", ["64 hexadecimal digits, and this has 2", "images` lists"]),
+        ("localhost:99999/a", ["the port of the host is none", "images` lists"]),
+    ] {
+        for words in [&["run", word, "true"][..], &["run", "--image", word, "true"]] {
+            let out = ground.end(words);
+            assert_advice(&out, 125, &[&format!("no image is called {word:?}\n  cause: "), parts[0], parts[1]]);
+        }
+    }
+}
+
+#[test]
 fn import_default_makes_it_the_default() {
     let ground = ground!();
     ground.config("# mine\nstorage = \"auto\"\n");

@@ -72,8 +72,8 @@ fn the_beginning_of_an_id_is_an_image_by_flag_only() {
 #[test]
 fn references_and_well_known_names_are_images_even_where_there_is_none() {
     let ground = ground!();
-    for word in ["alpine", "ubuntu:22.04", "a/b", "ghcr.io/a/b:c", "x@sha256:00", "python", "node", "debian", "fedora"]
-    {
+    let by_digest = format!("x@sha256:{}", "0".repeat(64));
+    for word in ["alpine", "ubuntu:22.04", "a/b", "ghcr.io/a/b:c", &by_digest, "python", "node", "debian", "fedora"] {
         let out = ground.end(["run", "--rm", word, "true"]);
         assert_advice(&out, 125, &[&format!("no image is called {word:?}"), "was never imported", "import "]);
         assert_eq!(out.stdout, "");

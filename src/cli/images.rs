@@ -48,7 +48,7 @@ pub fn list(flags: &List, context: &Context) -> Result<u8> {
         return table::print(&all.iter().map(|i| format!("{}\n", i.name)).collect::<String>());
     }
     let row = |image: &Image| {
-        let default = context.config.default_image.as_deref() == Some(&image.name);
+        let default = context.config.default_image.as_ref().is_some_and(|name| images::same(name, &image.name));
         vec![
             image.name.clone(),
             image.id.get(..12).unwrap_or(&image.id).into(),

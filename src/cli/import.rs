@@ -6,6 +6,7 @@ use crate::{
     image::{self, Owners, Source, Unpacked},
     plan::ids::Ids,
     say,
+    spec::Reference,
     store::{
         self,
         images::{self, Image},
@@ -62,7 +63,7 @@ pub fn from_source(name: &str, source: &OsStr, context: &Context) -> Result<Imag
             "{e}\n  fix (you): lower-case letters, digits, '.', '_', '-' and '/' make a name, and a tag may follow ':'"
         )
     })?;
-    if name == super::words::HOST {
+    if images::canonical(name) == super::words::HOST {
         anyhow::bail!("the name host stands for this machine's own programs\n  fix (you): choose another name");
     }
     let input = image::open(source).map_err(|e| {
@@ -120,10 +121,10 @@ fn keep(name: &str, source: &OsStr, made: Made, staging: &Path, kind: &str, root
     } else {
         fs::rename(staging, place).with_context(|| format!("rename {} to {}", staging.display(), place.display()))?;
     }
-    let before = images::find(root, name).ok().flatten().filter(|image| image.name == name);
+    let before = images::named(root, name).ok().flatten();
     let image = Image {
         version: images::VERSION,
-        name: name.strip_suffix(":latest").unwrap_or(name).into(),
+        name: images::canonical(name).into(),
         id: made.unpacked.diff_id.trim_start_matches("sha256:").into(),
         layers: vec![made.unpacked.diff_id.clone()],
         created: images::now(),
@@ -135,10 +136,17 @@ fn keep(name: &str, source: &OsStr, made: Made, staging: &Path, kind: &str, root
         ids: kind.into(),
     };
     images::record(root, &image)?;
-    if let Some(old) = before.filter(|old| old.id != image.id) {
-        say::info(&format!("{name} was {} before; its layer stays until no container needs it", old.id));
-    }
+    before.iter().for_each(|old| tell_replaced(old, &image));
     Ok(image)
+}
+
+fn tell_replaced(old: &Image, new: &Image) {
+    if let Some(full) = new.name.parse::<Reference>().ok().filter(|_| old.name != new.name) {
+        say::note(&format!("{} takes the place of {}: both are {full}", new.name, old.name));
+    }
+    if old.id != new.id {
+        say::info(&format!("{} was {} before; its layer stays until no container needs it", old.name, old.id));
+    }
 }
 
 /// What imports that were killed have left.

@@ -3,7 +3,7 @@
 use crate::{
     cli::{Context, flags, variable},
     image,
-    spec::{Raw, Rootfs},
+    spec::{Raw, Reference, Rootfs},
     store::images::{self, WELL_KNOWN, looks_like_reference},
 };
 use anyhow::{Context as _, Result, bail};
@@ -98,13 +98,12 @@ fn folder(dir: &Path) -> Result<Rootfs> {
     Ok(Rootfs::Dir(real.into()))
 }
 
-/// The exact name of an image of the store. An id is no word: too many commands are hexadecimal.
+/// The name of an image of the store. An id is no word: too many commands are hexadecimal. What could be a path has to be
+/// the very name that is recorded; another for the same image comes after the paths.
 fn named(text: &str, context: &Context) -> Result<Option<String>> {
-    if images::valid_name(text).is_err() {
-        return Ok(None);
-    }
-    let found = images::find(context.store.root(), text)?;
-    Ok(found.filter(|image| image.name == text || text.strip_suffix(":latest") == Some(&image.name)).map(|i| i.name))
+    let found = images::named(context.store.root(), text)?;
+    let exact = |image: &images::Image| images::canonical(text) == image.name;
+    Ok(found.filter(|image| !text.contains('/') || exact(image)).map(|image| image.name))
 }
 
 fn by_name(name: &str, context: &Context) -> Result<Rootfs> {
@@ -120,6 +119,17 @@ fn by_name(name: &str, context: &Context) -> Result<Rootfs> {
     }
     if is_archive(path) {
         return archive(path, context);
+    }
+    if images::valid_name(name).is_err()
+        && let Err(fault) = name.parse::<Reference>()
+    {
+        let path = if name.contains('/') { "; and no file or folder is there" } else { "" };
+        let meant = fault.meant.map_or(String::new(), |meant| format!("did you mean {meant}? "));
+        bail!(
+            "no image is called {name:?}\n  cause: {}{path}\n  \
+             fix (you): {meant}`little-container images` lists what is there",
+            fault.wrong
+        );
     }
     let nearest = images::nearest(context.store.root(), name);
     let meant = if nearest.is_empty() { String::new() } else { format!("did you mean {}? ", nearest.join(", ")) };

@@ -1,7 +1,8 @@
 //! Image records.
 //!
 //! ```text
-//! <root>/images/<name>.json        one record; `/` and `:` of the name are percent-encoded, `:latest` is left out
+//! <root>/images/<name>.json        one record; `/` and `:` of the name are percent-encoded, `:latest` is left out; the
+//!                                  name is as it was given, and no two names mean the same (`ubuntu`, `library/ubuntu`)
 //! <root>/layers/<hex>/root         the tree of one layer, by the hash of its plain content
 //! <root>/layers/.tmp-<pid>-<n>     a layer that is being unpacked
 //! ```
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-pub use names::{WELL_KNOWN, looks_like_reference, nearest, valid_name};
+pub use names::{WELL_KNOWN, canonical, looks_like_reference, nearest, same, valid_name};
 
 /// The version of the record that this program writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
@@ -95,12 +96,27 @@ pub fn list(root: &Path) -> Vec<Result<Image>> {
     images
 }
 
-/// The image called `name` (`NAME` and `NAME:latest` are the same), else the one whose id begins with it, if that is six
-/// digits or more and fits only one.
+/// The image called `name`, else the one that is recorded under another name for the same: `ubuntu`, `ubuntu:latest`,
+/// `library/ubuntu` and `docker.io/library/ubuntu` are one.
+pub fn named(root: &Path, name: &str) -> Result<Option<Image>> {
+    if valid_name(name).is_err() {
+        return Ok(None);
+    }
+    if let Some(image) = read(&record_path(root, name))? {
+        return Ok(Some(image));
+    }
+    for other in names::spellings(name) {
+        if let Some(image) = read(&record_path(root, &other))? {
+            return Ok(Some(image));
+        }
+    }
+    Ok(None)
+}
+
+/// The image called `name` ([`named`]), else the one whose id begins with it, if that is six digits or more and fits only
+/// one.
 pub fn find(root: &Path, name: &str) -> Result<Option<Image>> {
-    if valid_name(name).is_ok()
-        && let Some(image) = read(&record_path(root, name))?
-    {
+    if let Some(image) = named(root, name)? {
         return Ok(Some(image));
     }
     if name.len() < MIN_ID_PREFIX || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -117,10 +133,13 @@ pub fn find(root: &Path, name: &str) -> Result<Option<Image>> {
     }
 }
 
-/// Writes the record, in place of an earlier one of the same name.
+/// Writes the record, in place of an earlier one of the same name or of another that means the same.
 pub fn record(root: &Path, image: &Image) -> Result<()> {
     valid_name(&image.name).map_err(anyhow::Error::msg)?;
     let place = record_path(root, &image.name);
+    // Looked for before: two imports at once, each under another of its names, do not remove each other's.
+    let mut stale = names::spellings(&image.name);
+    stale.retain(|other| record_path(root, other).exists());
     let folder = root.join("images");
     let temporary = folder.join(unique());
     let write = || -> Result<()> {
@@ -130,17 +149,24 @@ pub fn record(root: &Path, image: &Image) -> Result<()> {
         file.sync_all()?;
         Ok(fs::rename(&temporary, &place)?)
     };
-    write().inspect_err(|_| drop(fs::remove_file(&temporary))).with_context(|| format!("{}", place.display()))
+    write().inspect_err(|_| drop(fs::remove_file(&temporary))).with_context(|| format!("{}", place.display()))?;
+    // After the new one, so that one of them is there at any time.
+    stale.iter().try_for_each(|other| forget(root, other))
+}
+
+/// Removes the record of exactly this name, if there is one.
+fn forget(root: &Path, name: &str) -> Result<()> {
+    let place = record_path(root, name);
+    match fs::remove_file(&place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.with_context(|| format!("{}", place.display())),
+    }
 }
 
 /// Removes the record and returns the layers of the image that no other image names. While another record cannot be
 /// read, none: it could name any of them.
 pub fn remove(root: &Path, image: &Image) -> Result<Vec<String>> {
-    let place = record_path(root, &image.name);
-    match fs::remove_file(&place) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        result => result.with_context(|| format!("{}", place.display()))?,
-    }
+    forget(root, &image.name)?;
     let others: Result<Vec<Image>> = list(root).into_iter().collect();
     let Ok(others) = others else {
         return Ok(Vec::new());

@@ -86,6 +86,84 @@ fn names_are_checked() {
 }
 
 #[test]
+fn names_of_registries_are_names() {
+    let digest = format!("@sha256:{}", "0a".repeat(32));
+    for good in ["localhost:5000/a", "[::1]:80/a:b", "GHCR.io/a", "My-Host:5000/a:B", "a@", "r.io:1/a:b@", "a:b@"] {
+        let good = good.replace('@', &digest);
+        assert_eq!(valid_name(&good), Ok(()), "{good}");
+        let home = tempfile::tempdir().unwrap();
+        record(home.path(), &image(&good, 1, &[1])).unwrap();
+        assert_eq!(find(home.path(), &good).unwrap().map(|image| image.name), Some(good));
+    }
+    // A host by its upper case alone is a slip of the shift key.
+    for bad in ["Lab/a", "a@sha256:00", "r:0/a", "r:80/a:b:c", "a@b", "r:80/A"] {
+        assert!(valid_name(bad).is_err(), "{bad}");
+    }
+    let (short, long) = (format!("r:1/{}{digest}", "a".repeat(124)), format!("r:1/{}{digest}", "a".repeat(125)));
+    assert!(valid_name(&short).is_ok() && valid_name(&long).is_err());
+    assert!(valid_name(&format!("r:1/{}a", "a/".repeat(50))).is_ok());
+}
+
+const UBUNTU: [&str; 8] = [
+    "ubuntu",
+    "ubuntu:latest",
+    "library/ubuntu",
+    "docker.io/ubuntu:latest",
+    "docker.io/library/ubuntu",
+    "docker.io/library/ubuntu:latest",
+    "index.docker.io/ubuntu",
+    "index.docker.io/library/ubuntu",
+];
+
+#[test]
+fn an_image_is_found_by_each_name_that_means_it() {
+    for stored in UBUNTU {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path();
+        let stored = image(canonical(stored), 1, &[1]);
+        record(root, &stored).unwrap();
+        for wanted in UBUNTU {
+            assert_eq!(find(root, wanted).unwrap().as_ref(), Some(&stored), "{wanted}");
+            assert!(same(wanted, &stored.name));
+        }
+        for other in
+            ["ubuntu:22.04", "ghcr.io/ubuntu", "docker.io/library/library/ubuntu", "a/ubuntu", "localhost/ubuntu"]
+        {
+            assert!(find(root, other).unwrap().is_none() && !same(other, &stored.name), "{other}");
+        }
+        assert_eq!(nearest(root, "docker.io/library/ubunut"), [stored.name]);
+    }
+}
+
+#[test]
+fn one_image_has_one_record() {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path();
+    for (id, name) in UBUNTU.into_iter().enumerate() {
+        let new = image(canonical(name), id as u8, &[1]);
+        record(root, &new).unwrap();
+        assert_eq!(list(root).into_iter().map(Result::unwrap).collect::<Vec<_>>(), [new]);
+    }
+    for other in ["ubuntu:22.04", "quay.io/ubuntu", "docker.io/a/ubuntu", "docker.io/quay.io/ubuntu"] {
+        record(root, &image(other, 9, &[1])).unwrap();
+    }
+    assert_eq!(list(root).len(), 5);
+    assert_eq!(find(root, "a/ubuntu").unwrap().map(|image| image.name).as_deref(), Some("docker.io/a/ubuntu"));
+    assert_eq!(find(root, "quay.io/ubuntu").unwrap().map(|image| image.name).as_deref(), Some("quay.io/ubuntu"));
+}
+
+#[test]
+fn names_that_are_no_references_are_found_as_they_are() {
+    let home = tempfile::tempdir().unwrap();
+    for name in ["a_", "a._b", "a-/b", "archive/0123456789ab"] {
+        record(home.path(), &image(name, 1, &[1])).unwrap();
+        assert_eq!(find(home.path(), name).unwrap().map(|image| image.name).as_deref(), Some(name));
+        assert!(same(name, &format!("{name}:latest")) && !same(name, "a"));
+    }
+    assert_eq!(list(home.path()).len(), 4);
+}
+
+#[test]
 fn a_reference_is_told_from_a_path_and_a_command() {
     for yes in ["library/ubuntu", "ubuntu:22.04", "a@sha256:b"] {
         assert!(looks_like_reference(OsStr::new(yes)), "{yes}");
