@@ -39,6 +39,9 @@ const INSIDE: &str = "inside";
 /// How long the processes of a group may take to go when they have been killed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long systemd may take to notice that a scope is empty.
+const SYSTEMD_FIRST: Duration = Duration::from_secs(1);
+
 /// A group of a container: that of its limits, with one below it for its processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -46,6 +49,18 @@ pub struct Group {
 }
 
 impl Group {
+    /// Makes it below `parent` without any controller, which may hold processes itself then.
+    ///
+    /// # Errors
+    /// Those of mkdir(2).
+    pub fn make_plain(parent: &Path, name: &str) -> io::Result<Group> {
+        let group = Group { path: parent.join(name) };
+        fs::create_dir(&group.path)?;
+        // Whoever fails from now on leaves nothing.
+        fs::create_dir(group.inside()).inspect_err(|_| drop(group.remove()))?;
+        Ok(group)
+    }
+
     /// Makes it below `parent`, which belongs to us, and has the controllers handed on to it.
     ///
     /// # Errors
@@ -189,10 +204,18 @@ impl Group {
 
     /// Takes the scope of the container `id` away that it was in, where systemd has forgotten that one: it cannot remove
     /// everything. Not where the guard is still there.
+    ///
+    /// systemd comes first: of a scope whose folder has gone before it looked, it never learns that nobody is in it any more.
     pub fn end_scope(&self, id: &str) {
         let own = |folder: &&Path| folder.file_name().is_some_and(|name| is_of(name, id));
-        if let Some(scope) = self.path.parent().filter(own) {
-            let _ = tree::remove(scope);
+        let Some(scope) = self.path.parent().filter(own) else { return };
+        let start = Instant::now();
+        while scope.exists() {
+            if start.elapsed() > SYSTEMD_FIRST {
+                let _ = tree::remove(scope);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

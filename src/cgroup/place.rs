@@ -58,6 +58,13 @@ fn hierarchy(mount: &Path) -> Hierarchy {
     }
 }
 
+/// The folder of our own group, if we may write to it. To be asked by every start: it opens one file.
+pub fn exposed() -> Option<PathBuf> {
+    let own = own_group()?;
+    let folder = Path::new(MOUNT).join(own.trim_start_matches('/'));
+    limit::may_write(&folder.join("cgroup.procs")).then_some(folder)
+}
+
 /// Our own group of version 2, from /proc/self/cgroup; none if it lies outside of what our namespace shows.
 pub fn own_group() -> Option<String> {
     group_of("self")

@@ -106,7 +106,9 @@ fn group(record: &Record) -> Result<Group> {
         Status::Elsewhere(machine) => bail!("container {id} is on {machine}\n  fix (you): use update there"),
         _ => bail!("container {id} is not running\n  fix (you): `run` takes the same limits for a new one"),
     }
-    record.group().with_context(|| {
+    // One without controllers only keeps it apart.
+    let limited = |group: &Group| group.read("cgroup.controllers").is_ok_and(|all| !all.is_empty());
+    record.group().filter(limited).with_context(|| {
         format!(
             "container {id} has no cgroup of its own\n  cause: it was started without a limit that needs one\n  \
              fix (you): start it with one, or with --cgroups systemd, and it can be limited at any time"

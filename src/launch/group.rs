@@ -42,12 +42,23 @@ fn refused(refusal: &systemd::Refusal) -> LaunchError {
 }
 
 impl Run<'_> {
-    pub(super) fn make_group(&mut self, group: &step::Group, parent: &Path, crowded: bool) -> Result<(), LaunchError> {
+    pub(super) fn make_group(
+        &mut self,
+        group: &step::Group,
+        parent: &Path,
+        crowded: bool,
+        plain: bool,
+    ) -> Result<(), LaunchError> {
         self.note_down(&group.link, &parent.join(&group.name))?;
         if crowded {
             cgroup::make_room(parent).map_err(|e| unmade(&e))?;
         }
-        self.grouping.group = Some(Group::make(parent, &group.name, &group.needed).map_err(|e| unmade(&e))?);
+        let made = if plain {
+            Group::make_plain(parent, &group.name)
+        } else {
+            Group::make(parent, &group.name, &group.needed)
+        };
+        self.grouping.group = Some(made.map_err(|e| unmade(&e))?);
         Ok(())
     }
 

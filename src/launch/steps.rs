@@ -110,7 +110,9 @@ impl<'a> Run<'a> {
         let plain = |e: io::Error| other("", &e);
         match step {
             HostStep::Mark { path } => std::os::unix::fs::symlink(self.task.store.root(), path.path()).map_err(plain),
-            HostStep::MakeGroup { group, parent, crowded } => self.make_group(group, parent.path(), *crowded),
+            HostStep::MakeGroup { group, parent, crowded, plain } => {
+                self.make_group(group, parent.path(), *crowded, *plain)
+            }
             HostStep::AskScope { unit, description, slice } => self.ask_scope(unit, description, slice.as_deref()),
             HostStep::JoinScope { group, unit } => self.join_scope(group, unit),
             HostStep::Limit { flag, file, value, optional } => self.limit(flag, file, value, *optional),
@@ -146,16 +148,7 @@ impl<'a> Run<'a> {
             HostStep::Fuse { program, overlay, squash } => {
                 self.start_fuse(program.path(), overlay, *squash).map_err(plain)
             }
-            HostStep::Go => {
-                // Only init has the other end from now on: its death must read as the end of the channel.
-                self.init_end = None;
-                self.watch_memory();
-                match self.channel.go() {
-                    // It has failed before it came to wait, and what it said is still to be heard.
-                    Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                    done => done.map_err(plain),
-                }
-            }
+            HostStep::Go => self.go().map_err(plain),
             HostStep::Guard { .. } => {
                 let Some(child) = &self.child else { return Ok(()) };
                 self.guard = Some(Guard::start(child.pidfd.as_fd()).map_err(plain)?);
@@ -168,6 +161,17 @@ impl<'a> Run<'a> {
                 sweep::marks(self.task.runtime, own.as_deref());
                 Ok(())
             }
+        }
+    }
+
+    fn go(&mut self) -> io::Result<()> {
+        // Only init has the other end from now on: its death must read as the end of the channel.
+        self.init_end = None;
+        self.watch_memory();
+        match self.channel.go() {
+            // It has failed before it came to wait, and what it said is still to be heard.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            done => done,
         }
     }
 

@@ -39,7 +39,7 @@ impl fmt::Display for HostStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HostStep::Mark { path } => write!(f, "mark the run by {path}"),
-            HostStep::MakeGroup { group, parent, crowded } => {
+            HostStep::MakeGroup { group, parent, crowded, .. } => {
                 let first =
                     if *crowded { ", after moving the processes of that one into one of their own" } else { "" };
                 write!(f, "make the cgroup {} below {parent}{first}", group.name)
@@ -85,6 +85,9 @@ impl HostStep {
     pub fn why(&self) -> &'static str {
         match self {
             HostStep::Mark { .. } => "a killed run is found by its mark, and the next one cleans up after it",
+            HostStep::MakeGroup { plain: true, .. } => {
+                "your own cgroup belongs to you, and is out of the container's reach so"
+            }
             HostStep::MakeGroup { .. } => "what it holds can be limited, counted and ended as one",
             HostStep::AskScope { .. } => {
                 "an ordinary user may limit only what systemd has delegated; the guard comes along"

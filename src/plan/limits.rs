@@ -81,7 +81,7 @@ enum Home<'a> {
     Systemd(&'a [String]),
 }
 
-/// Works it out. Nothing is looked at, and nothing is said, where no limit was asked for.
+/// Works it out. Nothing is said where no limit was asked for.
 ///
 /// # Errors
 /// A limit cannot be held here, or makes no sense on this machine.
@@ -93,6 +93,7 @@ pub fn choose(spec: &Spec, facts: &Facts) -> Result<Chosen> {
     let wanted = wanted(limits, &facts.limits.devices);
     let explicit = matches!(limits.cgroups, Cgroups::Systemd | Cgroups::Cgroupfs) || limits.cgroup_parent.is_some();
     if wanted.is_empty() && !explicit {
+        set_aside(limits, facts, &mut chosen);
         return Ok(chosen);
     }
     let strict = limits.strictness == Strictness::Strict;
@@ -118,8 +119,24 @@ pub fn choose(spec: &Spec, facts: &Facts) -> Result<Chosen> {
         && (explicit || !held.is_empty())
     {
         group(&home, &held, spec, facts, &mut chosen);
+    } else {
+        set_aside(limits, facts, &mut chosen);
     }
     Ok(chosen)
+}
+
+/// Without limits a container stays with its caller, but not in a group whose files its root might write to: freezing and
+/// ending a group takes one byte, and a namespace within a namespace is no hindrance.
+fn set_aside(limits: &Limits, facts: &Facts, chosen: &mut Chosen) {
+    let Some(own) = facts.limits.exposed.as_ref().filter(|_| limits.cgroups != Cgroups::Disabled) else { return };
+    let group = Group { name: format!("little-container-{}", facts.id), needed: Vec::new(), link: link(facts) };
+    chosen.before.push(HostStep::MakeGroup { group, parent: own.clone(), crowded: false, plain: true });
+    chosen.choice = Some(format!("cgroup: below your own ({own}), which belongs to you"));
+    chosen.grouped = true;
+}
+
+fn link(facts: &Facts) -> crate::spec::Raw {
+    facts.dirs.mark.path().with_file_name(format!("{}.group", facts.id)).into()
 }
 
 /// Where the group comes from, or in a few words why from nowhere.
@@ -150,7 +167,7 @@ fn group(home: &Home<'_>, held: &[Wanted], spec: &Spec, facts: &Facts, chosen: &
     let mut needed: Vec<String> = held.iter().map(|w| w.controller().to_owned()).filter(|c| !c.is_empty()).collect();
     needed.sort();
     needed.dedup();
-    let link = facts.dirs.mark.path().with_file_name(format!("{}.group", facts.id)).into();
+    let link = link(facts);
     let name = format!("little-container-{}", facts.id);
     let steps = held.iter().map(|w| HostStep::Limit {
         flag: w.flag.into(),
@@ -165,6 +182,7 @@ fn group(home: &Home<'_>, held: &[Wanted], spec: &Spec, facts: &Facts, chosen: &
                 group: Group { name, needed, link },
                 parent: subtree.path.clone(),
                 crowded: subtree.crowded,
+                plain: false,
             });
             &mut chosen.before
         }

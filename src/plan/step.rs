@@ -56,8 +56,8 @@ impl Default for Mapper {
 pub enum HostStep {
     /// Leaves a mark by which a later run finds what this one may leave behind when it is killed.
     Mark { path: Raw },
-    /// Makes a cgroup below `parent`, which is ours.
-    MakeGroup { group: Group, parent: Raw, crowded: bool },
+    /// Makes a cgroup below `parent`, which is ours. `plain`: without controllers.
+    MakeGroup { group: Group, parent: Raw, crowded: bool, plain: bool },
     /// Asks systemd for a scope for the first process (org.freedesktop.systemd1(5)). The answer is waited for later.
     AskScope { unit: String, description: String, slice: Option<String> },
     /// Waits for the scope and puts the first process into a cgroup below it.

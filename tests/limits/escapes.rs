@@ -67,3 +67,20 @@ fn an_interrupt_while_systemd_is_silent() {
     assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("130\n", ""), "{out:?}");
     bed.assert_nothing_left();
 }
+
+/// The same trick without any limit, from a terminal whose cgroup belongs to its user: who else is in there must be out of reach.
+#[test]
+fn a_caller_in_a_cgroup_of_its_own_is_out_of_reach() {
+    let bed = bed!();
+    let script = r#"cat >hop.sh <<'EOF'
+mount -t cgroup2 none /mnt && mkdir /mnt/x && echo 0 >/mnt/x/cgroup.procs &&
+exec unshare -C sh -c 'echo hopped; echo 1 >/mnt/cgroup.kill; sleep 1'
+EOF
+cat >caller.sh <<'EOF'
+setsid sleep 100 & bystander=$!; sleep 0.2
+little-container run --rm $FLAGS -v ./hop.sh:/hop.sh --image host unshare -UrmC sh /hop.sh; kill $bystander && echo alive
+EOF
+systemd-run --user --scope -q sh caller.sh"#;
+    assert_eq!(bed.sh(script).stdout, "hopped\nalive\n");
+    bed.assert_nothing_left();
+}

@@ -32,6 +32,7 @@ fn with(groups: Groups) -> Facts {
         nproc_per_namespace: true,
         hard: vec![Some(4096)],
         devices: vec![(8, 0)],
+        exposed: None,
     };
     Facts { limits, ..facts() }
 }
@@ -108,7 +109,17 @@ pub fn cases() -> Vec<Case> {
         case("limits-best-effort-cpuset", best(cpuset), without_group(Hierarchy::Legacy)),
         case("limits-best-effort-some", best(three()), by_systemd("memory pids")),
         case("limits-best-effort-old-kernel", best(three()), old),
+        case("limits-none-set-aside", limited(Limits::default()), exposed(facts())),
+        case("limits-none-disabled", how(Cgroups::Disabled), exposed(facts())),
+        case("limits-best-effort-set-aside", best(three()), exposed(by_manager(Manager::NoSocket))),
     ]
+}
+
+/// In a group that belongs to the caller: a terminal below `user@.service`.
+fn exposed(mut facts: Facts) -> Facts {
+    facts.limits.exposed =
+        Some("/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/term.scope".into());
+    facts
 }
 
 /// Nothing about groups was looked at.

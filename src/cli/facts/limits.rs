@@ -3,7 +3,7 @@
 use crate::{
     cgroup::place,
     plan::facts::Limiting,
-    spec::{Limits, limits::Cgroups},
+    spec::{Limits, Raw, limits::Cgroups},
     sys::{cred, limit, process},
 };
 use anyhow::{Context, Result};
@@ -15,7 +15,7 @@ pub fn gather(limits: &Limits) -> Result<Limiting> {
         && limits.cgroup_parent.is_none()
         && matches!(limits.cgroups, Cgroups::Auto | Cgroups::Disabled)
     {
-        return Ok(Limiting::default());
+        return Ok(Limiting { exposed: place::exposed().map(Raw::from), ..Limiting::default() });
     }
     let mut hard = Vec::new();
     for wanted in &limits.ulimits {
@@ -35,6 +35,7 @@ pub fn gather(limits: &Limits) -> Result<Limiting> {
         nproc_per_namespace: kernel() >= (5, 14),
         hard,
         devices,
+        exposed: place::exposed().map(Raw::from),
     })
 }
 

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Limiting {
     /// Groups of processes (cgroups(7)).
     pub groups: Groups,
+    /// The folder of our own group, if we may write to it: then so might a container that is in it. Looked at in any case.
+    #[serde(default)]
+    pub exposed: Option<Raw>,
     /// The CPUs that are there.
     pub cpus: Vec<u32>,
     /// Those that we may run on.
