@@ -171,3 +171,16 @@ fn descriptors_of_the_caller_do_not_reach_the_command() {
     // 3 is the folder that ls itself has open.
     assert_eq!(out.stdout, "0\n1\n2\n3\n");
 }
+
+/// What the outer one hides is hidden already, and cannot be hidden again.
+#[test]
+fn from_inside_a_container_of_ours() {
+    let ground = ground!();
+    let (lc, root) = (program().display().to_string(), ground.rootfs().display().to_string());
+    let mut command = ground.lc(["run", "--rm", "-v", &format!("{lc}:/lc:ro"), "-v", &format!("{root}:/root-fs:ro")]);
+    let inner = "/lc --store /tmp/st run --rm --userns single --storage copy --rootfs /root-fs sh -c 'ls /sys/firmware | wc -l'";
+    let out = outcome(command.args(["--image", "host", "sh", "-c", inner]));
+    assert_eq!((out.status, out.stdout.as_str()), (0, "0\n"), "{out:?}");
+    assert!(out.stderr.contains("the kernel refuses a new /proc here"), "{out:?}");
+    assert_eq!(ground.leftovers(), [""; 0]);
+}

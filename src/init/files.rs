@@ -55,6 +55,11 @@ impl Inside {
             let null = mount::clone_tree(dev, Path::new("null"), false)?;
             return Ok(mount::attach(null.as_fd(), place.as_fd(), Path::new(""))?);
         }
+        // Nothing can be made in one that was removed, and the kernel mounts nothing on it: another container of ours is around
+        // this one, and has hidden the same.
+        if target::is_removed(place.as_fd())? {
+            return Ok(());
+        }
         target::make_folder(dev, DRAFT, 0o555)?;
         let empty = mount::clone_tree(dev, Path::new(DRAFT), false)?;
         let late = mount::set_attributes(empty.as_fd(), READ_ONLY, false).is_err();

@@ -18,7 +18,7 @@ use crate::{
     sys::{
         clone::End,
         errno,
-        signal::{ASKING, Signals, number},
+        signal::{ASKING, Signals},
     },
 };
 use std::{
@@ -175,7 +175,7 @@ fn crash_point(n: usize) {
 fn crash() {
     use std::os::fd::AsFd;
     if let Ok(pidfd) = crate::sys::clone::open(std::process::id() as i32) {
-        let _ = crate::sys::clone::signal(pidfd.as_fd(), number::SIGKILL);
+        let _ = crate::sys::clone::signal(pidfd.as_fd(), crate::sys::signal::number::SIGKILL);
     }
 }
 

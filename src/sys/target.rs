@@ -151,6 +151,11 @@ pub fn is_folder(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
 }
 
+/// Whether this is a folder that was removed while it was open or mounted.
+pub fn is_removed(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(rustix::fs::fstat(fd)?.st_nlink == 0)
+}
+
 /// Whether this is a regular file.
 pub fn is_file(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::RegularFile)
