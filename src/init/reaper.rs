@@ -16,11 +16,12 @@ const KILL: u8 = 5;
 /// Splits: the child goes on to the exec, the parent stays and does not come back.
 pub(super) fn split() -> io::Result<()> {
     process::hide_from_ptrace()?;
+    // Before there is a command that could be quicker; it gets a command line of its own by its exec.
+    process::hide_arguments("init");
     match clone::fork()? {
         None => process::die_with_parent(),
         Some(command) => {
             process::close_all_but(&[command.pidfd.as_fd()]);
-            process::hide_arguments("init");
             // To pass signals on to a command of another user is all it may need.
             if cred::set_capabilities(1 << KILL).is_err() && cred::set_capabilities(0).is_err() {
                 clone::exit_now(crate::EXIT_OURS);
