@@ -85,6 +85,7 @@ impl Ground {
                 return None;
             }
         }
+        hear_hangups();
         let folder = tempfile::Builder::new().prefix("lc-test-").tempdir().unwrap();
         let ground = Ground { folder, user };
         fs::set_permissions(ground.path(""), fs::Permissions::from_mode(0o755)).unwrap();
@@ -193,6 +194,13 @@ impl Ground {
         left.extend(mounts.lines().filter(|l| l.contains(&place)).map(String::from));
         left
     }
+}
+
+/// The tests themselves may have been started by nohup(1), and what it ignores every program below would ignore, too.
+fn hear_hangups() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default action runs no code of ours.
+    let _ = unsafe { signal(Signal::SIGHUP, SigHandler::SigDfl) };
 }
 
 impl Drop for Ground {
