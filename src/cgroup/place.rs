@@ -33,9 +33,10 @@ pub fn look(uid: u32, limits: &Limits) -> Groups {
     }
     let own = own_group().unwrap_or_default();
     let tree = Tree { mount, uid, systemd: Path::new("/run/systemd/system").exists() };
-    let parent = limits.cgroup_parent.as_ref().filter(|parent| parent.path().is_absolute());
-    let subtree = match parent {
-        Some(parent) => tree.named(parent, &own),
+    let subtree = match &limits.cgroup_parent {
+        Some(parent) if parent.path().is_absolute() => tree.named(parent, &own),
+        // A slice is systemd's, wherever we are.
+        Some(_) => None,
         None => tree.delegated(&own).or_else(|| tree.any(&own, limits.cgroups)),
     };
     let manager = match (&subtree, limits.cgroups) {

@@ -161,6 +161,20 @@ fn a_group_that_somebody_else_delegated() {
     bed.assert_nothing_left();
 }
 
+/// There as well, a slice is systemd's.
+#[test]
+fn a_slice_although_somebody_else_delegated() {
+    let bed = bed_with_root!("");
+    let flags = "--rm --cgroup-parent mine.slice --memory 64m --rootfs $ROOTFS cat /sys/fs/cgroup/memory.max";
+    let out = bed.root_sh(&format!(
+        "systemd-run -q --uid=student -p Delegate=yes --pipe --wait --collect --setenv=ROOTFS={} \
+         sh -c 'cd; little-container run {flags}'",
+        bed.rootfs()
+    ));
+    assert_ran(&out, "67108864\n");
+    bed.assert_nothing_left();
+}
+
 /// There, systemd can still be asked for.
 #[test]
 fn a_scope_although_somebody_else_delegated() {
