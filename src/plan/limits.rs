@@ -110,10 +110,13 @@ pub fn choose(spec: &Spec, facts: &Facts) -> Result<Chosen> {
     if let Some(first) = missing.iter().find(|w| strict && !w.optional) {
         bail!(refusal::no_controller(first, controllers, home.is_ok_and(|h| matches!(h, Home::Systemd(_))), facts));
     }
-    if !missing.is_empty() {
-        let why =
-            home.as_ref().map_or_else(|lack| (*lack).to_owned(), |_| "its controller is not delegated".to_owned());
-        instead::nearest(&missing, &why, spec, facts, &mut chosen);
+    match &home {
+        _ if !missing.is_empty() => {
+            let why = home.as_ref().map_or_else(|lack| *lack, |_| "its controller is not delegated");
+            instead::nearest(&missing, why, spec, facts, &mut chosen);
+        }
+        Err(why) => chosen.notes.push(format!("the container has no cgroup of the kind that was asked for: {why}")),
+        Ok(_) => {}
     }
     if let Ok(home) = home
         && (explicit || !held.is_empty())

@@ -108,6 +108,11 @@ pub fn cases() -> Vec<Case> {
         case("limits-best-effort", best(three()), without_group(Hierarchy::Hybrid)),
         case("limits-best-effort-cpuset", best(cpuset), without_group(Hierarchy::Legacy)),
         case("limits-best-effort-some", best(three()), by_systemd("memory pids")),
+        case(
+            "limits-best-effort-scope",
+            best(Limits { cgroups: Cgroups::Systemd, ..Limits::default() }),
+            without_group(Hierarchy::Legacy),
+        ),
         case("limits-best-effort-old-kernel", best(three()), old),
         case("limits-none-set-aside", limited(Limits::default()), exposed(facts())),
         case("limits-none-disabled", how(Cgroups::Disabled), exposed(facts())),
