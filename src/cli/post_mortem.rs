@@ -20,7 +20,9 @@ pub fn tell(outcome: &Outcome) {
     }
     if outcome.forks_refused > 0 {
         let limit = limits.iter().find(|limit| limit.file == "pids.max");
-        let name = limit.map_or_else(|| "pids.max".into(), |limit| format!("{} {}", limit.flag, limit.requested));
+        // Before Linux 6.11 the kernel counts here what a group above has refused.
+        let outer = || "the limit of processes of a cgroup around this one".to_owned();
+        let name = limit.map_or_else(outer, |limit| format!("{} {}", limit.flag, limit.requested));
         let times = if outcome.forks_refused == 1 { "once".into() } else { format!("{} times", outcome.forks_refused) };
         say::note(&format!("{name} was reached: a new process or thread was refused {times}"));
     }
