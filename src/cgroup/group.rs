@@ -166,10 +166,7 @@ impl Group {
     /// A number behind a key, in a file like memory.events: the higher one of here and inside, for some files are about what
     /// happened to the one group alone.
     pub fn count(&self, file: &str, key: &str) -> Option<u64> {
-        let count = |folder: &Path| {
-            let text = fs::read_to_string(folder.join(file)).ok()?;
-            text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
-        };
+        let count = |folder: &Path| stats::value(&stats::read(&folder.join(file)).ok()?, key);
         count(&self.path).max(count(&self.inside()))
     }
 

@@ -93,7 +93,7 @@ impl Io {
 
 impl Sample {
     /// One that knows nothing yet.
-    pub(super) fn unknown(at: Instant, source: Source) -> Sample {
+    pub fn unknown(at: Instant, source: Source) -> Sample {
         Sample {
             at,
             source,
@@ -178,7 +178,7 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 }
 
 /// The number behind a key, in files with a line for each.
-fn value(text: &str, key: &str) -> Option<u64> {
+pub(super) fn value(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 

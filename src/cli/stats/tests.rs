@@ -4,23 +4,6 @@ use super::*;
 use crate::cgroup::stats::{Io, Throttle};
 use std::time::{Duration, Instant};
 
-fn sample(at: Instant, source: Source) -> Sample {
-    Sample {
-        at,
-        source,
-        memory: None,
-        memory_peak: None,
-        memory_limit: None,
-        cpu: None,
-        cpu_limit: None,
-        throttle: None,
-        pids: None,
-        pids_limit: None,
-        io: None,
-        pressure: Pressure::default(),
-    }
-}
-
 /// One of which all is known, and one of which nothing is.
 pub fn row(name: &str, known: bool) -> Row {
     let start = Instant::now();
@@ -29,7 +12,7 @@ pub fn row(name: &str, known: bool) -> Row {
         id: "a1".repeat(32),
         name: Some(name.into()),
         word: name.into(),
-        now: sample(start + Duration::from_secs(1), Source::Processes),
+        now: Sample::unknown(start + Duration::from_secs(1), Source::Processes),
         before: None,
         machine,
     };
@@ -37,8 +20,11 @@ pub fn row(name: &str, known: bool) -> Row {
         let throttle = |periods, throttled| {
             Some(Throttle { periods, throttled, time: Duration::from_millis(1420), limited: true })
         };
-        let before =
-            Sample { cpu: Some(Duration::from_millis(600)), throttle: throttle(0, 0), ..sample(start, Source::Cgroup) };
+        let before = Sample {
+            cpu: Some(Duration::from_millis(600)),
+            throttle: throttle(0, 0),
+            ..Sample::unknown(start, Source::Cgroup)
+        };
         row.now = Sample {
             memory: Some(100 << 20),
             memory_peak: Some(150 << 20),
@@ -49,7 +35,7 @@ pub fn row(name: &str, known: bool) -> Row {
             pids: Some(3),
             pids_limit: Some(50),
             io: Some(Io { read: 1_000_000, written: 0 }),
-            ..sample(start + Duration::from_secs(1), Source::Cgroup)
+            ..Sample::unknown(start + Duration::from_secs(1), Source::Cgroup)
         };
         row.before = Some(before);
     }
