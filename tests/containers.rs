@@ -19,7 +19,10 @@ fn ended(ground: &Ground, flags: &[&str], script: &str) -> i32 {
 /// SIGKILL for the runner; the command is gone when this comes back.
 fn kill_and_wait(ground: &Ground, running: &mut Running) {
     let of = |c: &serde_json::Value| (c["status"] == "running").then(|| c["pid"].as_i64()).flatten();
-    let pid = ground.containers().iter().find_map(of).unwrap();
+    // The record is written while the command runs already.
+    let pid = || ground.containers().iter().find_map(of);
+    wait_for("the record", || pid().is_some());
+    let pid = pid().unwrap();
     running.kill();
     wait_for("the command ends", || !Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(ground.left_processes(), [""; 0]);
