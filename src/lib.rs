@@ -19,8 +19,11 @@
 //! | [`init`] | the first process, inside | the container |
 //! | [`host`] | facts about this machine | reads; writes only what the overlay probe found, empty folders, the configuration |
 //! | [`cgroup`] | groups of processes: limits, counters, systemd | /sys/fs/cgroup, D-Bus |
+//! | [`oci`] | images as documents: manifests, configurations, platforms | nothing: pure values and parsers |
+//! | [`registry`] | the client of registries, and credentials | the network, docker's and podman's files |
 //! | [`store`] | what lies on the disk | the store and the runtime folder |
-//! | [`image`] | unpacking | a folder it is given |
+//! | [`image`] | unpacking and packing | a folder it is given |
+//! | [`transfer`] | images on their way: pull, push, load, save, import | the rooms above |
 //! | [`launch`] | the launcher, outside | processes, the container's folder |
 //! | [`cli`] | flags and verbs | everything above |
 
@@ -33,13 +36,16 @@ pub mod host;
 pub mod image;
 pub mod init;
 pub mod launch;
+pub mod oci;
 pub mod plan;
+pub mod registry;
 pub mod say;
 pub mod spec;
 pub mod store;
 pub mod sync;
 #[allow(unsafe_code, reason = "this is the fence")]
 pub mod sys;
+pub mod transfer;
 pub mod userns;
 
 /// Our own failures: the command was never started.

@@ -22,10 +22,19 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("init", &["spec", "plan", "sync", "sys", "say"]),
     ("host", &["spec", "plan", "sys", "say", "userns"]),
     ("cgroup", &["spec", "plan", "sys"]),
-    ("store", &["spec", "plan", "sys", "say", "userns", "host", "cgroup"]),
+    ("oci", &["spec"]),
+    ("registry", &["spec", "oci", "sys", "say"]),
+    ("store", &["spec", "oci", "plan", "sys", "say", "userns", "host", "cgroup"]),
     ("image", &["sys"]),
+    ("transfer", &["spec", "oci", "plan", "sys", "say", "userns", "host", "registry", "store", "image"]),
     ("launch", &["spec", "plan", "sys", "say", "sync", "userns", "init", "store", "image", "cgroup"]),
-    ("cli", &["spec", "plan", "sys", "say", "sync", "userns", "init", "host", "store", "image", "cgroup", "launch"]),
+    (
+        "cli",
+        &[
+            "spec", "oci", "plan", "sys", "say", "sync", "userns", "init", "host", "registry", "store", "image",
+            "transfer", "cgroup", "launch",
+        ],
+    ),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

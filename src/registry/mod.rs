@@ -1,0 +1,1 @@
+//! The client of registries (OCI distribution-spec; Docker Registry HTTP API V2).
