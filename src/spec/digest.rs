@@ -1,9 +1,11 @@
 //! The digest of content, as references and descriptors write it.
 
+use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, str::FromStr};
 
 /// `ALGORITHM:HEX` (OCI image-spec, descriptor.md, "Digests"): what the content must hash to, whoever sent it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Digest {
     algorithm: Algorithm,
     hex: String,
@@ -111,6 +113,20 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Digest, String> {
         split(text).map(Digest::checked).map_err(|wrong| wrong.told_of(text))
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Digest, String> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> String {
+        digest.to_string()
     }
 }
 
