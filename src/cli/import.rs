@@ -134,6 +134,7 @@ fn keep(name: &str, source: &OsStr, made: Made, staging: &Path, kind: &str, root
         config: images::Config::default(),
         source: Path::new(source).display().to_string(),
         ids: kind.into(),
+        ..Image::default()
     };
     images::record(root, &image)?;
     before.iter().for_each(|old| tell_replaced(old, &image));

@@ -12,6 +12,7 @@
 
 mod names;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    oci::{self, Descriptor},
+    spec::Digest,
+};
 
 pub use names::{WELL_KNOWN, canonical, looks_like_reference, nearest, same, valid_name};
 
@@ -29,7 +35,7 @@ pub const VERSION: u32 = 1;
 const MIN_ID_PREFIX: usize = 6;
 
 /// One image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// [`VERSION`] when written.
     pub version: u32,
@@ -55,6 +61,24 @@ pub struct Image {
     pub source: String,
     /// How the owners on disk are to be read: `range` or `single`.
     pub ids: String,
+    /// The manifest in the store's blobs; none for what earlier versions imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Descriptor>,
+    /// What the name led to in its registry, an index mostly: what `NAME@DIGEST` is to find.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Digest>,
+    /// The packed layers, lowest first, as the manifest has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<Descriptor>,
+    /// `v7`, `v8`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+    /// When it came into this store under this name (RFC 3339); where it is empty, [`Image::created`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stored: String,
+    /// A layer lies on the disk in a form that the kernel's overlay does not read (whiteouts as files).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain_whiteouts: bool,
 }
 
 /// What a container of the image runs unless told otherwise (OCI image-spec, config.md, `config`).
@@ -71,6 +95,25 @@ pub struct Config {
     pub working_dir: String,
     /// Who runs it; empty: root.
     pub user: String,
+    /// Folders whose content is not part of the image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<String>,
+    /// `PORT/tcp`, `PORT/udp`: what it listens on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exposed_ports: Vec<String>,
+    /// Whatever its maker says of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The signal that asks it to end; empty: TERM.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stop_signal: String,
+}
+
+impl From<oci::Run> for Config {
+    fn from(run: oci::Run) -> Config {
+        let oci::Run { user, exposed_ports, env, entrypoint, cmd, volumes, working_dir, labels, stop_signal } = run;
+        Config { env, entrypoint, cmd, working_dir, user, volumes, exposed_ports, labels, stop_signal }
+    }
 }
 
 /// All images by name. A record that cannot be read is an error in its place and does not hide the others.

@@ -4,6 +4,7 @@
 //! $XDG_DATA_HOME/little-container/        the store; --store, LITTLE_CONTAINER_STORE and `store` of the configuration move it
 //!     version                             1
 //!     images/<name>.json                  an image: its layers and its configuration
+//!     blobs/sha256/<hex>                  manifests, configurations and packed layers, as they came
 //!     layers/<digest>/root/               an unpacked layer, never written again
 //!     layers/<digest>/owners.json         what of it could not be kept on the disk: owners, devices
 //!     host/                               the image `host`: folders of its own under the machine's
@@ -22,8 +23,11 @@
 //! Every file is written beside its place and renamed into it. Nothing says "running": that is worked out from the mark
 //! and from the process it names. No lock is taken by a start.
 
+pub mod blobs;
 pub mod containers;
 pub mod images;
+pub mod layers;
+pub mod lock;
 pub mod record;
 pub mod sweep;
 

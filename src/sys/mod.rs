@@ -27,7 +27,7 @@ pub fn errno(code: i32) -> io::Error {
 /// The errno numbers that other rooms tell apart (errno(3)).
 pub mod code {
     pub use libc::{
-        E2BIG, EACCES, EAGAIN, EBUSY, EDQUOT, EINVAL, ELOOP, ENODEV, ENOENT, ENOEXEC, ENOSPC, ENOSYS, ENOTDIR, ENOTSUP,
-        EPERM, ERANGE, EROFS, ESRCH, ESTALE, EUSERS,
+        E2BIG, EACCES, EAGAIN, EBUSY, EDQUOT, EINVAL, ELOOP, ENODEV, ENOENT, ENOEXEC, ENOLCK, ENOSPC, ENOSYS, ENOTDIR,
+        ENOTSUP, EPERM, ERANGE, EROFS, ESRCH, ESTALE, EUSERS,
     };
 }

@@ -1,1 +1,17 @@
 //! Images on their way: from a registry or an archive into the store, and out of it again.
+//!
+//! ```text
+//! pull   registry  →┐
+//! load   archive   →┤  install: blobs → layers → record     each layer in one pass, several at once
+//! import a root    →┘
+//! push   store  →  registry        save   store  →  archive
+//! ```
+//!
+//! [`install`] is the one way in: whatever brings an image has its manifest and configuration as bytes, and an [`Origin`]
+//! that opens its packed layers.
+
+pub mod install;
+pub mod progress;
+
+pub use install::{Install, Origin, Stream, install};
+pub use progress::Progress;

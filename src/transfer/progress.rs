@@ -1,0 +1,25 @@
+//! What is told while an image is on its way.
+
+use crate::spec::Digest;
+
+/// How far a transfer is. Called from several threads; everything it says goes to stderr.
+pub trait Progress: Sync {
+    /// A layer begins: `size` bytes packed, of which `have` are here already.
+    fn begin(&self, layer: &Digest, size: u64, have: u64);
+    /// More packed bytes of it have come.
+    fn more(&self, layer: &Digest, bytes: u64);
+    /// It is there; `new` if it was not before.
+    fn done(&self, layer: &Digest, new: bool);
+    /// Something that is to be told once: another process is fetching it, a try failed and is repeated.
+    fn tell(&self, layer: &Digest, text: &str);
+}
+
+/// Nothing is told.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _: &Digest, _: u64, _: u64) {}
+    fn more(&self, _: &Digest, _: u64) {}
+    fn done(&self, _: &Digest, _: bool) {}
+    fn tell(&self, _: &Digest, _: &str) {}
+}
