@@ -58,7 +58,7 @@ impl FromStr for Platform {
             ));
         }
         let (os, architecture, variant) = match parts[..] {
-            [one] if one == "linux" => ("linux", std::env::consts::ARCH, ""),
+            ["linux"] => ("linux", std::env::consts::ARCH, ""),
             [one] => ("linux", one, ""),
             [os, architecture] if is_variant(architecture) => ("linux", os, architecture),
             [os, architecture] => (os, architecture, ""),

@@ -1,14 +1,20 @@
 //! Puts an image into the store.
 
-use super::Progress;
+use super::{Progress, layers};
 use crate::{
-    oci::Descriptor,
+    image::digest::Hashing,
+    oci::{self, Config, Descriptor, Document, Manifest},
     plan::ids::Ids,
     spec::Digest,
-    store::{Store, images::Image},
+    store::{
+        Store,
+        images::{self, Image},
+    },
+    sys::clone,
+    userns,
 };
-use anyhow::Result;
-use std::io::Read;
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::io::{self, Read};
 
 /// Where packed layers come from when the store does not have them.
 pub trait Origin: Sync {
@@ -59,6 +65,89 @@ pub struct Install<'a> {
 ///
 /// # Errors
 /// A layer cannot be had, is not what it was announced as, or does not fit; the error names it.
-pub fn install(_wanted: &Install<'_>) -> Result<Image> {
-    anyhow::bail!("not built yet")
+pub fn install(wanted: &Install<'_>) -> Result<Image> {
+    let documents = check(wanted)?;
+    let work = || -> Result<Image> {
+        let (descriptor, bytes) = wanted.manifest;
+        wanted.store.keep_blob(&descriptor.digest, bytes)?;
+        wanted.store.keep_blob(&documents.manifest.config.digest, wanted.config)?;
+        let layers = layers::all(wanted, &documents)?;
+        record(wanted, &documents, &layers)
+    };
+    if !wanted.ids.map.is_range() {
+        return work();
+    }
+    alone()?;
+    let bytes = userns::inside(&wanted.ids.map, &wanted.ids.mapper, || Ok(serde_json::to_vec(&work()?)?))?;
+    Ok(serde_json::from_slice(&bytes)?)
 }
+
+/// What was read from the documents of an image.
+pub(super) struct Documents {
+    pub manifest: Manifest,
+    pub config: Config,
+}
+
+/// Nothing is believed that does not hash to what it was announced as.
+fn check(wanted: &Install<'_>) -> Result<Documents> {
+    let (descriptor, bytes) = wanted.manifest;
+    is_it(descriptor, bytes).context("the manifest")?;
+    let document = oci::parse(bytes, Some(&descriptor.media_type)).map_err(|e| anyhow!("the manifest: {e}"))?;
+    let Document::Manifest(manifest) = document else { bail!("the manifest: it is an index of several images") };
+    is_it(&manifest.config, wanted.config).context("the configuration")?;
+    let config = Config::parse(wanted.config, manifest.layers.len()).map_err(|e| anyhow!("the configuration: {e}"))?;
+    Ok(Documents { manifest, config })
+}
+
+fn is_it(wanted: &Descriptor, bytes: &[u8]) -> Result<()> {
+    let mut hashing = Hashing::new(bytes);
+    io::copy(&mut hashing, &mut io::sink())?;
+    let is = hashing.finish();
+    ensure!(is == wanted.digest.to_string(), "it hashes to {is}, not to {}", wanted.digest);
+    ensure!(bytes.len() as u64 == wanted.size, "it has {} bytes, not {}", bytes.len(), wanted.size);
+    Ok(())
+}
+
+/// A fork is for a process with one thread; one that looked up a name may still be about to end.
+fn alone() -> Result<()> {
+    for _ in 0..200 {
+        if clone::threads()? == 1 {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bail!("another thread of this program goes on and on")
+}
+
+fn record(wanted: &Install<'_>, documents: &Documents, layers: &[layers::Installed]) -> Result<Image> {
+    let Documents { manifest, config } = documents;
+    let (descriptor, _) = wanted.manifest;
+    let platform = config.platform();
+    let mut image = Image {
+        version: images::VERSION,
+        name: String::new(),
+        id: manifest.config.digest.hex().into(),
+        layers: config.rootfs.diff_ids.iter().map(Digest::to_string).collect(),
+        created: config.created.clone(),
+        size: layers.iter().map(|layer| layer.size).sum(),
+        architecture: platform.architecture,
+        variant: platform.variant,
+        os: platform.os,
+        config: config.config.clone().into(),
+        source: wanted.source.into(),
+        ids: if wanted.ids.map.is_range() { "range" } else { "single" }.into(),
+        manifest: Some(Descriptor::new(&manifest.media_type, descriptor.digest.clone(), descriptor.size)),
+        origin: wanted.index.clone(),
+        blobs: manifest.layers.clone(),
+        stored: images::now(),
+        plain_whiteouts: layers.iter().any(|layer| layer.plain_whiteouts),
+    };
+    for name in wanted.names {
+        image.name.clone_from(name);
+        images::record(wanted.store.root(), &image)?;
+    }
+    Ok(image)
+}
+
+#[cfg(test)]
+mod tests;

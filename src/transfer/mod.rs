@@ -11,6 +11,9 @@
 //! that opens its packed layers.
 
 pub mod install;
+mod layers;
+mod packed;
+mod plain;
 pub mod progress;
 
 pub use install::{Install, Origin, Stream, install};

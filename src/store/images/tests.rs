@@ -16,6 +16,7 @@ fn image(name: &str, id: u8, layers: &[u8]) -> Image {
         config: Config::default(),
         source: "a.tar".to_owned(),
         ids: "range".to_owned(),
+        ..Image::default()
     }
 }
 
