@@ -30,7 +30,7 @@ pub struct Flags {
     /// The image's name
     #[arg(value_name = "NAME")]
     name: String,
-    /// A folder, a tar archive (plain, gzip, xz, zstd), or - for standard input
+    /// A folder, a tar archive (plain, gzip, xz, zstd, lzma), a cpio archive, or -
     #[arg(value_name = "SOURCE")]
     source: OsString,
 }
@@ -69,8 +69,8 @@ pub fn from_source(name: &str, source: &OsStr, context: &Context) -> Result<Imag
     let input = image::open(source).map_err(|e| {
         // What is no archive is told by its name; what cannot be read has a cause of its own.
         let unreadable = e.chain().any(|part| part.is::<std::io::Error>());
-        let remedy =
-            "import\n  fix (you): give a folder or a tar archive (plain, gzip, xz, zstd) with a root file system, or -";
+        let remedy = "import\n  fix (you): give a folder, a tar or a cpio archive (plain, gzip, xz, zstd, lzma) with a \
+                      root file system, or -";
         e.context(if unreadable { "import" } else { remedy })
     })?;
     let ids = super::facts::usable_ids()?;
@@ -97,6 +97,7 @@ fn unpack(input: Source, staging: &Path, ids: &Ids) -> Result<Made> {
         let unpacked = match input {
             Source::Folder(from) => image::copy_tree(from.as_fd(), root.as_fd(), &owners)?,
             Source::Archive(reader) => image::unpack(reader, root.as_fd(), &owners)?,
+            Source::Cpio(stream) => image::unpack_cpio(stream, root.as_fd(), &owners)?,
         };
         let architecture = image::architecture_of(root.as_fd()).map(String::from);
         Ok(Made { unpacked, architecture })

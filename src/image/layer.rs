@@ -20,11 +20,13 @@ use serde::{Deserialize, Serialize};
 mod relative;
 use relative::relative;
 
+use super::cpio::Cpio;
 use super::digest::Hashing;
 use super::owners::{OwnerRecord, Owners};
+use super::source::Stream;
 use super::tape::{Member, MemberKind, Tape};
 use super::target::{Attributes, Spot, Target};
-use crate::sys::dir;
+use crate::sys::dir::{self, Time};
 
 pub use super::tree::{clone_tree, copy_tree};
 
@@ -73,25 +75,51 @@ pub fn unpack(input: impl Read, root: BorrowedFd<'_>, owners: &Owners) -> Result
 /// [`unpack`] with other bounds.
 pub fn unpack_within(input: impl Read, root: BorrowedFd<'_>, owners: &Owners, limits: &Limits) -> Result<Unpacked> {
     let mut tape = Tape::new(BufReader::with_capacity(BUFFER, Hashing::new(input)), limits);
-    let mut unpacking =
-        Unpacking { target: Target::new(root, *owners, (0, 0)), limits, size: 0, buffer: vec![0; BUFFER] };
+    let unpacked = members(&mut tape, Target::new(root, *owners, (0, 0)), limits)?;
+    Ok(Unpacked { diff_id: tape.finish()?.into_inner().finish(), ..unpacked })
+}
+
+/// [`unpack`] for an initramfs. There is no tar archive whose hash could be its `diff_id`: it is that of the tree
+/// [packed](super::pack).
+pub fn unpack_cpio(input: Stream, root: BorrowedFd<'_>, owners: &Owners) -> Result<Unpacked> {
+    let limits = Limits::default();
+    let mut target = Target::new(root, *owners, (0, 0));
+    target.set_implied(Time::default())?;
+    let mut unpacked = members(&mut Cpio::new(input, &limits), target, &limits)?;
+    unpacked.diff_id = String::new();
+    Ok(unpacked)
+}
+
+/// An archive as a sequence of members; itself the content of the current one.
+pub trait Members: Read {
+    /// Whether `.wh.` at the start of a name means a removal (image-spec, layer.md, "Whiteouts").
+    const WHITEOUTS: bool;
+
+    /// The next member, or `None` at the end.
+    fn next_member(&mut self) -> Result<Option<Member>>;
+}
+
+/// Writes all members; the `diff_id` is left empty.
+fn members<A: Members>(archive: &mut A, target: Target<'_>, limits: &Limits) -> Result<Unpacked> {
+    let mut unpacking = Unpacking { target, limits, whiteouts: A::WHITEOUTS, size: 0, buffer: vec![0; BUFFER] };
     let mut entries = 0;
-    while let Some(member) = tape.next_member().with_context(|| format!("entry {}", entries + 1))? {
+    while let Some(member) = archive.next_member().with_context(|| format!("entry {}", entries + 1))? {
         entries += 1;
         let place = || format!("entry {entries} \"{}\"", member.path.escape_ascii());
         ensure!(entries <= limits.max_entries, "more than {} entries in one archive", limits.max_entries);
-        unpacking.member(&member, &mut tape).with_context(place)?;
+        unpacking.member(&member, archive).with_context(place)?;
     }
-    let hashing = tape.finish()?.into_inner();
     ensure!(entries > 0, "the archive is empty");
     let Unpacking { mut target, size, .. } = unpacking;
     target.finish()?;
-    Ok(Unpacked { diff_id: hashing.finish(), size, entries, records: target.records, notes: target.notes.lines() })
+    let diff_id = String::new();
+    Ok(Unpacked { diff_id, size, entries, records: target.records, notes: target.notes.lines() })
 }
 
 struct Unpacking<'a> {
     target: Target<'a>,
     limits: &'a Limits,
+    whiteouts: bool,
     size: u64,
     buffer: Vec<u8>,
 }
@@ -108,7 +136,9 @@ impl Unpacking<'_> {
             }
             return Ok(());
         }
-        if let Some(removed) = path.file_name().and_then(|name| name.as_bytes().strip_prefix(b".wh.")) {
+        if self.whiteouts
+            && let Some(removed) = path.file_name().and_then(|name| name.as_bytes().strip_prefix(b".wh."))
+        {
             return self.whiteout(&path, removed);
         }
         ensure!(

@@ -1,14 +1,16 @@
 //! Images: from what a user has (a folder, an archive) to one unpacked layer with a content hash.
 //!
 //! ```text
-//! source   what was given: folder, tar (plain, gzip, xz, zstd), standard input; all else is named and refused
-//!   tape   the archive as members (pax, GNU); bounded before anything is read into memory
+//! source   what was given: folder, tar or cpio (plain, gzip, xz, zstd, lzma), standard input; all else is named and refused
+//!   tape   a tar archive as members (pax, GNU); bounded before anything is read into memory
+//!   cpio   an initramfs as the same members
 //!   tree   the folder as files
 //!   layer  unpacks, copies: hash, size, records, notes
 //!   target the tree on disk: the one writer, over sys::dir
 //! ```
 
 pub mod arch;
+mod cpio;
 pub mod digest;
 pub mod layer;
 mod notes;
@@ -20,6 +22,6 @@ mod target;
 mod tree;
 
 pub use arch::architecture_of;
-pub use layer::{Limits, Unpacked, clone_tree, copy_tree, unpack, unpack_within};
+pub use layer::{Limits, Unpacked, clone_tree, copy_tree, unpack, unpack_cpio, unpack_within};
 pub use owners::{Device, OwnerRecord, Owners};
 pub use source::{Source, open};

@@ -3,11 +3,13 @@
 //! What it is is read from its first bytes, never from its name. What cannot be an image, or not yet, is recognised and
 //! refused by name.
 
+mod ahead;
 mod sniff;
+mod stream;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -15,12 +17,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::sys::dir::{self, Kind};
 use sniff::Format;
-
-/// Bytes that are looked at: enough for the first header of an archive.
-const HEAD: usize = 512;
-
-/// What an xz stream may take of memory: 16 times what `xz -9` needs.
-const XZ_MEMORY: u64 = 1 << 30;
+pub use stream::Stream;
+use stream::{HEAD, Whole};
 
 /// What was given, ready to be read.
 pub enum Source {
@@ -28,12 +26,14 @@ pub enum Source {
     Folder(OwnedFd),
     /// The plain tar stream, already decompressed: for [`unpack`](super::unpack).
     Archive(Box<dyn Read>),
+    /// Cpio archives, plain and compressed ones after each other: for [`unpack_cpio`](super::unpack_cpio).
+    Cpio(Stream),
 }
 
 /// Opens `source`: a path, or `-` for standard input. The error says what the thing is when it is no root file system.
 pub fn open(source: &OsStr) -> Result<Source> {
     if source == "-" {
-        return archive(io::stdin()).context("standard input").map(Source::Archive);
+        return archive(io::stdin()).context("standard input");
     }
     let named = || format!("{}", Path::new(source).display());
     let file = File::open(source).with_context(named)?;
@@ -41,7 +41,7 @@ pub fn open(source: &OsStr) -> Result<Source> {
     match kind {
         Kind::Directory => folder(OwnedFd::from(file)).with_context(named),
         // A FIFO too: `import x <(command)`.
-        Kind::File | Kind::Fifo | Kind::Socket => archive(file).with_context(named).map(Source::Archive),
+        Kind::File | Kind::Fifo | Kind::Socket => archive(file).with_context(named),
         _ => Err(anyhow::anyhow!("a device is no image")).with_context(named),
     }
 }
@@ -59,34 +59,18 @@ fn folder(fd: OwnedFd) -> Result<Source> {
     Ok(Source::Folder(fd))
 }
 
-/// The plain tar stream of an archive that may be compressed with gzip (RFC 1952), zstd (RFC 8878) or xz.
-pub fn archive(input: impl Read + 'static) -> Result<Box<dyn Read>> {
-    let (head, input) = peek(input)?;
-    let plain: Box<dyn Read> = match sniff::format(&head) {
-        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(input))),
-        Format::Zstd => Box::new(zstd::stream::read::Decoder::new(input)?),
-        Format::Xz => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(BufReader::new(input), stream))
-        }
-        Format::Tar => return Ok(Box::new(input)),
+/// An archive that may be compressed with gzip (RFC 1952), zstd (RFC 8878), xz or LZMA (the `.lzma` format of LZMA Utils).
+pub fn archive(input: impl Read + 'static) -> Result<Source> {
+    let mut stream = Stream::new(Box::new(input))?;
+    let packed = stream.is_packed();
+    let head = if packed { stream.peek(HEAD).context("decompressing") } else { Ok(stream.peek(HEAD)?) };
+    match sniff::format(head?) {
+        Format::Tar => Ok(Source::Archive(Box::new(Whole(stream)))),
+        Format::Cpio => Ok(Source::Cpio(stream)),
+        Format::Packed(_) => bail!("compressed twice: decompress it once first"),
+        Format::Refused(what) if packed => bail!("compressed, and inside: {what}"),
         Format::Refused(what) => bail!("{what}"),
-    };
-    let (head, plain) = peek(plain).context("decompressing")?;
-    match sniff::format(&head) {
-        Format::Tar => Ok(Box::new(plain)),
-        Format::Refused(what) => bail!("compressed, and inside: {what}"),
-        Format::Gzip | Format::Zstd | Format::Xz => {
-            bail!("compressed twice: decompress it once first")
-        }
     }
-}
-
-/// Reads the first bytes and gives them back in front of the rest.
-fn peek<R: Read>(mut input: R) -> Result<(Vec<u8>, impl Read + use<R>)> {
-    let mut head = Vec::with_capacity(HEAD);
-    input.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
-    Ok((head.clone(), io::Cursor::new(head).chain(input)))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tar::Header;
 pub use fields::checksum_is_good;
 use fields::{id, kind};
 
-use super::layer::Limits;
+use super::layer::{Limits, Members};
 use super::owners::Device;
 use super::pax::{self, Pax};
 use crate::sys::dir::Time;
@@ -74,8 +74,8 @@ impl<'a, R: BufRead> Tape<'a, R> {
         Self { input, limits, left: 0, padding: 0 }
     }
 
-    /// The next member, or `None` at the end: a block of zeros, or the end of the stream where a header could stand.
-    pub fn next_member(&mut self) -> Result<Option<Member>> {
+    /// The end is a block of zeros, or the end of the stream where a header could stand.
+    fn member_or_end(&mut self) -> Result<Option<Member>> {
         let (mut long_path, mut long_link, mut extended) = (None, None, None);
         loop {
             self.skip()?;
@@ -198,6 +198,14 @@ impl<'a, R: BufRead> Tape<'a, R> {
             link,
             size,
         })
+    }
+}
+
+impl<R: BufRead> Members for Tape<'_, R> {
+    const WHITEOUTS: bool = true;
+
+    fn next_member(&mut self) -> Result<Option<Member>> {
+        self.member_or_end()
     }
 }
 

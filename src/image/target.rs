@@ -49,6 +49,8 @@ pub struct Target<'a> {
     /// The folder of the last path. Good until something is removed, as only that can lead the same path elsewhere.
     last: Option<(PathBuf, Rc<OwnedFd>)>,
     late: BTreeMap<PathBuf, Late>,
+    /// The time of folders that are made only because something lies in them; else it is the time of the work.
+    implied: Option<Time>,
     pub records: Vec<OwnerRecord>,
     pub notes: Notes,
 }
@@ -56,7 +58,24 @@ pub struct Target<'a> {
 impl<'a> Target<'a> {
     /// An empty tree at `root`; for `home` see [`Owners::give`].
     pub fn new(root: BorrowedFd<'a>, owners: Owners, home: (u32, u32)) -> Self {
-        Self { root, owners, home, last: None, late: BTreeMap::new(), records: Vec::new(), notes: Notes::default() }
+        Self {
+            root,
+            owners,
+            home,
+            last: None,
+            late: BTreeMap::new(),
+            implied: None,
+            records: Vec::new(),
+            notes: Notes::default(),
+        }
+    }
+
+    /// Gives this time to the folders that nobody lists, the root for one: the same archive then gives the same tree.
+    pub fn set_implied(&mut self, mtime: Time) -> io::Result<()> {
+        self.implied = Some(mtime);
+        let meta = dir::stat_fd(self.root)?;
+        self.late.insert(PathBuf::new(), Late { mode: meta.mode, mtime, inode: meta.inode });
+        Ok(())
     }
 
     /// Resolves the folder of `path` (relative, without `..`, empty for the root) and makes what is missing of it.
@@ -79,7 +98,7 @@ impl<'a> Target<'a> {
         Ok(Spot { folder: Rc::new(folder), name: path.file_name().unwrap_or(OsStr::new(".")), path })
     }
 
-    fn make_folders(&self, path: &Path) -> Result<OwnedFd> {
+    fn make_folders(&mut self, path: &Path) -> Result<OwnedFd> {
         // From the deepest folder that is there, down again; an archive mostly lists a folder before its files.
         let mut missing = Vec::new();
         let mut above = path;
@@ -88,18 +107,23 @@ impl<'a> Target<'a> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => break result.with_context(|| format!("folder {above:?}"))?,
             }
-            let (Some(name), Some(parent)) = (above.file_name(), above.parent()) else {
+            let Some(parent) = above.parent() else {
                 bail!(io::Error::from(io::ErrorKind::NotFound));
             };
-            missing.push(name);
+            missing.push(above);
             above = parent;
         };
-        for name in missing.into_iter().rev() {
+        for above in missing.into_iter().rev() {
+            let name = above.file_name().unwrap_or(OsStr::new("."));
             let made = dir::make_dir(folder.as_fd(), name, 0o755);
             // What exists and yet did not resolve is a link to nowhere: nothing is made behind it.
             made.with_context(|| format!("folder {name:?} of {path:?}"))?;
             folder = dir::open_dir_beneath(folder.as_fd(), Path::new(name))?;
             dir::chmod(&folder, 0o755)?;
+            if let Some(mtime) = self.implied {
+                let inode = dir::stat_fd(&folder)?.inode;
+                self.late.insert(above.to_owned(), Late { mode: 0o755, mtime, inode });
+            }
         }
         Ok(folder)
     }

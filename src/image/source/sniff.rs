@@ -8,19 +8,28 @@ use crate::image::tape::checksum_is_good;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Format {
     Tar,
-    Gzip,
-    Zstd,
-    Xz,
+    /// One of the three formats with a header in digits: newc, crc, odc.
+    Cpio,
+    Packed(Packing),
     /// Recognised and not taken; the text is the whole message.
     Refused(&'static str),
 }
 
+/// A compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    Gzip,
+    Zstd,
+    Xz,
+    /// The format of LZMA Utils, `.lzma`, which has no magic: see [`is_lzma`].
+    Lzma,
+}
+
+const CPIO: [&[u8]; 3] = [b"070701", b"070702", b"070707"];
+
 const NOT_TAKEN: &[(&[u8], &str)] = &[
-    (b"070701", "a cpio archive (an initramfs?): turn it into a tar archive or unpack it into a folder"),
-    (b"070702", "a cpio archive (an initramfs?): turn it into a tar archive or unpack it into a folder"),
-    (b"070707", "a cpio archive: turn it into a tar archive or unpack it into a folder"),
-    (b"\xc7\x71", "a cpio archive: turn it into a tar archive or unpack it into a folder"),
-    (b"\x71\xc7", "a cpio archive: turn it into a tar archive or unpack it into a folder"),
+    (b"\xc7\x71", "a cpio archive in the old binary format: write it with `cpio -o -H newc`"),
+    (b"\x71\xc7", "a cpio archive in the old binary format: write it with `cpio -o -H newc`"),
     (b"hsqs", "a squashfs image: unpack it with unsquashfs and import the folder"),
     (b"\x7fELF", "a program (ELF), not an archive of a root file system"),
     (b"PK\x03\x04", "a zip archive: unpack it and import the folder"),
@@ -43,12 +52,11 @@ pub fn format(head: &[u8]) -> Format {
     if head.is_empty() {
         return Format::Refused("the file is empty");
     }
-    for (magic, format) in
-        [(&b"\x1f\x8b"[..], Format::Gzip), (b"\x28\xb5\x2f\xfd", Format::Zstd), (b"\xfd7zXZ\0", Format::Xz)]
-    {
-        if head.starts_with(magic) {
-            return format;
-        }
+    if let Some(packing) = packing(head) {
+        return Format::Packed(packing);
+    }
+    if CPIO.iter().any(|magic| head.starts_with(magic)) {
+        return Format::Cpio;
     }
     if head.len() == 512 {
         let header = Header::from_byte_slice(head);
@@ -72,7 +80,36 @@ pub fn format(head: &[u8]) -> Format {
     if head.get(257..262) == Some(b"ustar") {
         return Format::Refused("a damaged tar archive: the checksum of its first header does not match");
     }
-    Format::Refused("not a tar archive (plain, gzip, xz or zstd)")
+    Format::Refused("neither a tar nor a cpio archive (plain, gzip, xz, zstd or lzma)")
+}
+
+/// The compression that these first bytes are of.
+pub fn packing(head: &[u8]) -> Option<Packing> {
+    match head {
+        [0x1f, 0x8b, ..] => Some(Packing::Gzip),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Packing::Zstd),
+        // A frame to be skipped, which may come first.
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Packing::Zstd),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Packing::Xz),
+        _ => is_lzma(head).then_some(Packing::Lzma),
+    }
+}
+
+/// The header of 13 bytes has the parameters, the size of the dictionary and that of the content (lzma-file-format.txt of
+/// LZMA Utils). It is taken for one only with values that encoders write, as xz(1) does.
+fn is_lzma(head: &[u8]) -> bool {
+    let Some((header, _)) = head.split_first_chunk::<13>() else { return false };
+    let &[parameters, d0, d1, d2, d3, ref size @ ..] = header;
+    let dictionary = u32::from_le_bytes([d0, d1, d2, d3]);
+    let size = u64::from_le_bytes(*size);
+    let (lc, lp) = (parameters % 9, parameters / 9 % 5);
+    // A power of two, or one and a half of one.
+    let round = dictionary.count_ones() == 1 || (dictionary.count_ones() == 2 && (dictionary / 3).is_power_of_two());
+    parameters < 225
+        && lc + lp <= 4
+        && dictionary >= 1 << 12
+        && (round || dictionary == u32::MAX)
+        && (size == u64::MAX || size < 1 << 38)
 }
 
 fn tar(header: &Header) -> Format {
