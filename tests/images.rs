@@ -199,9 +199,10 @@ fn what_is_no_root_file_system_is_refused_by_its_name() {
         (b"PK\x03\x04rest", "a zip archive"),
         (b"<!DOCTYPE html><p>", "a web page (HTML)"),
         (b"BZh91AY", "a bzip2 file"),
-        (b"any text", "not a tar archive (plain, gzip, xz or zstd)"),
+        (b"any text", "neither a tar nor a cpio archive (plain, gzip, xz, zstd or lzma)"),
+        (b"070707", "the archive is cut short"),
         (&gzip(&gzip(b"x")), "compressed twice"),
-        (&gzip(b"text"), "compressed, and inside: not a tar archive"),
+        (&gzip(b"text"), "compressed, and inside: neither a tar nor a cpio archive"),
     ] {
         ground.file("odd", bytes);
         assert_error(&ground.end(["import", "odd", "odd"]), 1, &["odd", part]);

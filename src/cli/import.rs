@@ -97,7 +97,7 @@ fn unpack(input: Source, staging: &Path, ids: &Ids) -> Result<Made> {
         let unpacked = match input {
             Source::Folder(from) => image::copy_tree(from.as_fd(), root.as_fd(), &owners)?,
             Source::Archive(reader) => image::unpack(reader, root.as_fd(), &owners)?,
-            Source::Cpio(stream) => image::unpack_cpio(stream, root.as_fd(), &owners)?,
+            Source::Cpio(stream) => image::unpack_cpio(*stream, root.as_fd(), &owners)?,
         };
         let architecture = image::architecture_of(root.as_fd()).map(String::from);
         Ok(Made { unpacked, architecture })

@@ -1,22 +1,22 @@
-//! Hashing on the way: the digest of what was read, without a second pass.
+//! Hashing on the way: the digest of what was read or written, without a second pass.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use ring::digest::{Context, SHA256};
 
-/// A reader that hashes with SHA-256 (FIPS 180-4) all that passes.
-pub struct Hashing<R> {
-    input: R,
+/// A reader or writer that hashes with SHA-256 (FIPS 180-4) all that passes.
+pub struct Hashing<T> {
+    inner: T,
     state: Context,
 }
 
-impl<R: Read> Hashing<R> {
+impl<T> Hashing<T> {
     /// Starts with an empty state.
-    pub fn new(input: R) -> Self {
-        Self { input, state: Context::new(&SHA256) }
+    pub fn new(inner: T) -> Self {
+        Self { inner, state: Context::new(&SHA256) }
     }
 
-    /// The digest of what was read until now, in the OCI form `sha256:<64 hex digits>`.
+    /// The digest of what passed until now, in the OCI form `sha256:<64 hex digits>`.
     pub fn finish(self) -> String {
         text(self.state)
     }
@@ -24,9 +24,21 @@ impl<R: Read> Hashing<R> {
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = self.input.read(into)?;
+        let length = self.inner.read(into)?;
         self.state.update(&into[..length]);
         Ok(length)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let length = self.inner.write(data)?;
+        self.state.update(&data[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

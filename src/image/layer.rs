@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::ErrorKind::{NotADirectory, NotFound};
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -23,6 +23,7 @@ use relative::relative;
 use super::cpio::Cpio;
 use super::digest::Hashing;
 use super::owners::{OwnerRecord, Owners};
+use super::pack::pack;
 use super::source::Stream;
 use super::tape::{Member, MemberKind, Tape};
 use super::target::{Attributes, Spot, Target};
@@ -86,7 +87,7 @@ pub fn unpack_cpio(input: Stream, root: BorrowedFd<'_>, owners: &Owners) -> Resu
     let mut target = Target::new(root, *owners, (0, 0));
     target.set_implied(Time::default())?;
     let mut unpacked = members(&mut Cpio::new(input, &limits), target, &limits)?;
-    unpacked.diff_id = String::new();
+    unpacked.diff_id = pack(root, &unpacked.records, io::sink()).context("the hash of the tree")?.diff_id;
     Ok(unpacked)
 }
 
@@ -113,7 +114,7 @@ fn members<A: Members>(archive: &mut A, target: Target<'_>, limits: &Limits) -> 
     let Unpacking { mut target, size, .. } = unpacking;
     target.finish()?;
     let diff_id = String::new();
-    Ok(Unpacked { diff_id, size, entries, records: target.records, notes: target.notes.lines() })
+    Ok(Unpacked { diff_id, size, entries, records: target.take_records(), notes: target.notes.lines() })
 }
 
 struct Unpacking<'a> {

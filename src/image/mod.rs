@@ -5,6 +5,7 @@
 //!   tape   a tar archive as members (pax, GNU); bounded before anything is read into memory
 //!   cpio   an initramfs as the same members
 //!   tree   the folder as files
+//!   pack   a tree as a tar archive again, always the same
 //!   layer  unpacks, copies: hash, size, records, notes
 //!   target the tree on disk: the one writer, over sys::dir
 //! ```
@@ -15,6 +16,7 @@ pub mod digest;
 pub mod layer;
 mod notes;
 pub mod owners;
+mod pack;
 mod pax;
 pub mod source;
 mod tape;
@@ -24,4 +26,5 @@ mod tree;
 pub use arch::architecture_of;
 pub use layer::{Limits, Unpacked, clone_tree, copy_tree, unpack, unpack_cpio, unpack_within};
 pub use owners::{Device, OwnerRecord, Owners};
-pub use source::{Source, open};
+pub use pack::{Packed, pack};
+pub use source::{Source, Stream, open};

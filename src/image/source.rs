@@ -27,7 +27,7 @@ pub enum Source {
     /// The plain tar stream, already decompressed: for [`unpack`](super::unpack).
     Archive(Box<dyn Read>),
     /// Cpio archives, plain and compressed ones after each other: for [`unpack_cpio`](super::unpack_cpio).
-    Cpio(Stream),
+    Cpio(Box<Stream>),
 }
 
 /// Opens `source`: a path, or `-` for standard input. The error says what the thing is when it is no root file system.
@@ -66,7 +66,7 @@ pub fn archive(input: impl Read + 'static) -> Result<Source> {
     let head = if packed { stream.peek(HEAD).context("decompressing") } else { Ok(stream.peek(HEAD)?) };
     match sniff::format(head?) {
         Format::Tar => Ok(Source::Archive(Box::new(Whole(stream)))),
-        Format::Cpio => Ok(Source::Cpio(stream)),
+        Format::Cpio => Ok(Source::Cpio(Box::new(stream))),
         Format::Packed(_) => bail!("compressed twice: decompress it once first"),
         Format::Refused(what) if packed => bail!("compressed, and inside: {what}"),
         Format::Refused(what) => bail!("{what}"),

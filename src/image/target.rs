@@ -51,7 +51,8 @@ pub struct Target<'a> {
     late: BTreeMap<PathBuf, Late>,
     /// The time of folders that are made only because something lies in them; else it is the time of the work.
     implied: Option<Time>,
-    pub records: Vec<OwnerRecord>,
+    /// By their path, so that a file that takes the place of another takes that of its record, too.
+    records: BTreeMap<String, OwnerRecord>,
     pub notes: Notes,
 }
 
@@ -65,7 +66,7 @@ impl<'a> Target<'a> {
             last: None,
             late: BTreeMap::new(),
             implied: None,
-            records: Vec::new(),
+            records: BTreeMap::new(),
             notes: Notes::default(),
         }
     }
@@ -128,8 +129,14 @@ impl<'a> Target<'a> {
         Ok(folder)
     }
 
+    /// What could not be applied, file by file, in the order of the paths.
+    pub fn take_records(&mut self) -> Vec<OwnerRecord> {
+        std::mem::take(&mut self.records).into_values().collect()
+    }
+
     /// Removes whatever has the name; a link is removed, not followed.
     pub fn clear(&mut self, spot: &Spot<'_>) -> io::Result<()> {
+        self.forget(spot.path);
         match dir::unlink(spot.folder.as_fd(), spot.name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(_) => dir::remove_tree(spot.folder.as_fd(), spot.name)?,
@@ -237,6 +244,9 @@ impl<'a> Target<'a> {
         xattrs: BTreeMap<String, String>,
     ) {
         if complete && xattrs.is_empty() {
+            if !self.records.is_empty() {
+                self.records.remove(&encode(path.as_os_str().as_bytes()));
+            }
             return;
         }
         let Attributes { mode, uid, gid, .. } = *attributes;
@@ -244,6 +254,21 @@ impl<'a> Target<'a> {
         if self.owners == Owners::Mapped && !complete && device.is_none() {
             self.notes.add("files whose owner is outside the range of this user, given to root instead", path);
         }
-        self.records.push(OwnerRecord { path: encode(path), uid, gid, mode, device, xattrs });
+        let path = encode(path);
+        self.records.insert(path.clone(), OwnerRecord { path, uid, gid, mode, device, xattrs });
+    }
+
+    /// What was recorded of a file that goes, and of all below it.
+    fn forget(&mut self, path: &Path) {
+        if self.records.is_empty() {
+            return;
+        }
+        let path = encode(path.as_os_str().as_bytes());
+        self.records.remove(&path);
+        let below = format!("{path}/");
+        let gone = self.records.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
+        for path in gone.map(|(path, _)| path.clone()).collect::<Vec<_>>() {
+            self.records.remove(&path);
+        }
     }
 }

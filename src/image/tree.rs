@@ -18,7 +18,8 @@ use super::target::{Attributes, Spot, Target};
 use crate::sys::dir::{self, Kind, Meta};
 
 mod content;
-use content::{Sum, xattrs};
+use content::Sum;
+pub use content::xattrs;
 
 /// Copies `source` into the empty folder `root`.
 ///
@@ -57,7 +58,7 @@ fn copy(source: BorrowedFd<'_>, root: BorrowedFd<'_>, owners: Owners, sum: Sum) 
     }
     let Copying { mut target, sum, size, entries, .. } = copying;
     target.finish()?;
-    Ok(Unpacked { diff_id: sum.finish(), size, entries, records: target.records, notes: target.notes.lines() })
+    Ok(Unpacked { diff_id: sum.finish(), size, entries, records: target.take_records(), notes: target.notes.lines() })
 }
 
 struct Copying<'a> {

@@ -199,6 +199,8 @@ fn empty_hard_links_and_those_of_another_archive_stay_apart() {
     assert_eq!((meta("c").nlink(), meta("d").nlink(), home.read("d")), (1, 1, "other".into()));
 }
 
+type Packer = fn(&[u8]) -> Vec<u8>;
+
 #[test]
 fn archives_follow_each_other_as_the_kernel_takes_them() {
     let early = newc(&[file("kernel/x86/microcode", "code"), file("both", "first")]);
@@ -206,8 +208,7 @@ fn archives_follow_each_other_as_the_kernel_takes_them() {
     let third = newc(&[file("third", "3")]);
     let zeros = vec![0; 1000];
     let zstd = |data: &[u8]| zstd::encode_all(data, 1).unwrap();
-    let packers: [fn(&[u8]) -> Vec<u8>; 5] =
-        [|data| data.to_vec(), gzip, lzma, xz, |data| zstd::encode_all(data, 1).unwrap()];
+    let packers: [Packer; 5] = [|data| data.to_vec(), gzip, lzma, xz, |data| zstd::encode_all(data, 1).unwrap()];
     for pack in packers {
         for data in [
             [early.clone(), zeros.clone(), pack(&main), zeros.clone(), zstd(&third), zeros.clone()].concat(),
@@ -228,4 +229,16 @@ fn names_and_targets_may_be_filled_up_with_zeros() {
     let long = Record { name: b"name\0\0\0\0\0".to_vec(), ..file("", "x") };
     home.unpack(&newc(&[long, record("link", 0o120_777, "name\0")])).unwrap();
     assert_eq!((home.read("name"), home.read("link")), ("x".into(), "x".into()));
+}
+
+#[test]
+fn the_same_archive_gives_the_same_hash() {
+    let records = [file("a/b/c", "x"), record("a/b", 0o040_700, ""), linked("l", 1, ""), linked("m", 1, "y")];
+    let node = Record { node: (1, 3), ..record("null", 0o020_666, "") };
+    let hash = |data: &[u8]| Home::new().unpack(data).unwrap().diff_id;
+    let first = hash(&newc(&records));
+    assert!(first.starts_with("sha256:") && first.len() == 71);
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert_eq!(first, hash(&lzma(&archive("070702", &records))));
+    assert_ne!(first, hash(&newc(&[&records[..], &[node]].concat())));
 }

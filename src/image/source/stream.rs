@@ -20,7 +20,7 @@ pub const HEAD: usize = 512;
 const LZMA_MEMORY: u64 = 1 << 30;
 
 /// Zeros between archives are filling, of a few blocks or pages; more than this of them is no initramfs.
-const MOST_ZEROS: u64 = 64 << 20;
+const MOST_ZEROS: u64 = 16 << 20;
 
 /// Stretches of an initramfs: two or three are usual.
 const MOST_STRETCHES: u32 = 1 << 16;
@@ -66,7 +66,7 @@ impl Read for Decoder {
 
 enum State {
     Plain(Input),
-    Packed(Ahead<Decoder>, Packing),
+    Packed(Box<Ahead<Decoder>>, Packing),
 }
 
 /// The stream; as a reader it ends with the stretch that it is in, which is the whole of a file that is compressed once.
@@ -150,7 +150,7 @@ impl Stream {
 
     fn unpack(&mut self, packing: Packing) -> io::Result<()> {
         let input = self.take();
-        self.state = State::Packed(Ahead::new(Decoder::new(input, packing)?), packing);
+        self.state = State::Packed(Box::new(Ahead::new(Decoder::new(input, packing)?)), packing);
         Ok(())
     }
 
