@@ -63,6 +63,11 @@ pub fn not_done(e: &std::io::Error) {
     line(&format!("              not done: {}", words(e)));
 }
 
+/// A question; the answer is typed behind it.
+pub fn ask(text: &str) {
+    let _ = std::io::stderr().write_all(format!("little-container: {text}").as_bytes());
+}
+
 /// The words for an error, without the number that says nothing to most people.
 pub fn words(e: &std::io::Error) -> String {
     let text = e.to_string();

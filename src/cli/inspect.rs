@@ -1,12 +1,12 @@
-//! `inspect`: all that is known of containers, as docker has it where docker has it.
+//! `inspect`: all that is known of containers and images, as docker has it where docker has it.
 
-use super::{Context, table};
+use super::{Context, image, table};
 use crate::{
     cgroup,
     plan::limits::{How, Limited},
     spec::limits::{Amount, Cpus, Limits},
     store::{
-        containers,
+        containers, images,
         record::{Record, Status},
     },
     sys::process,
@@ -16,18 +16,44 @@ use serde_json::{Value, json};
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
-    /// Names, ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", required = true)]
+    /// Only a container, or only an image, where both have the name
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<Kind>,
+    /// Names, ids, or beginnings of ids, of containers or images
+    #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
+}
+
+/// `--type`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// Containers
+    Container,
+    /// Images
+    Image,
 }
 
 /// One JSON array of those that are there; what is not is said, and the exit status is 1.
 pub fn inspect(flags: &Flags, context: &Context) -> Result<u8> {
     let machine = process::uname().0;
+    let (all, status) = gather(&flags.names, |name| match flags.kind {
+        Some(Kind::Image) => image::inspect::one(name, context),
+        Some(Kind::Container) => one(name, context, &machine),
+        None => match (one(name, context, &machine), images::find(context.store.root(), name)) {
+            (Err(_), Ok(Some(_))) => image::inspect::one(name, context),
+            (told, _) => told,
+        },
+    });
+    table::json(&all)?;
+    Ok(status)
+}
+
+/// What is told of each; what cannot be is said, and the exit status is 1.
+pub fn gather(names: &[String], tell: impl Fn(&str) -> Result<Value>) -> (Vec<Value>, u8) {
     let mut all = Vec::new();
     let mut status = 0;
-    for name in &flags.names {
-        match one(name, context, &machine) {
+    for name in names {
+        match tell(name) {
             Ok(told) => all.push(told),
             Err(e) => {
                 crate::say::error(&super::failure::describe(&e).0);
@@ -35,8 +61,7 @@ pub fn inspect(flags: &Flags, context: &Context) -> Result<u8> {
             }
         }
     }
-    table::json(&all)?;
-    Ok(status)
+    (all, status)
 }
 
 fn one(name: &str, context: &Context, machine: &str) -> Result<Value> {

@@ -15,6 +15,7 @@ mod doctor;
 mod facts;
 mod failure;
 mod flags;
+mod image;
 mod images;
 mod import;
 mod inspect;
@@ -69,14 +70,20 @@ enum Verb {
     /// List images
     Images(images::List),
     /// Remove images
-    Rmi(images::Remove),
+    Rmi(image::remove::Flags),
+    /// Give an image more names
+    Tag(image::tag::Flags),
+    /// Tell how an image came about
+    History(image::history::Flags),
+    /// The verbs of images, as docker groups them
+    Image(image::Flags),
     /// List containers
     Ps(containers::List),
     /// Remove containers
     Rm(containers::Remove),
     /// Change the limits of containers that run
     Update(Box<update::Update>),
-    /// Tell all that is known of containers, as JSON
+    /// Tell all that is known of containers and images, as JSON
     Inspect(inspect::Flags),
     /// Show what containers use now, again and again
     Stats(stats::Flags),
@@ -177,7 +184,10 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
         Verb::Run(flags) => run::run(*flags, &Context::new(global)?),
         Verb::Import(flags) => import::import(&flags, &Context::new(global)?),
         Verb::Images(flags) => images::list(&flags, &Context::new(global)?),
-        Verb::Rmi(flags) => images::remove(&flags, &Context::new(global)?),
+        Verb::Rmi(flags) => image::remove::remove(&flags, &Context::new(global)?),
+        Verb::Tag(flags) => image::tag::tag(&flags, &Context::new(global)?),
+        Verb::History(flags) => image::history::history(&flags, &Context::new(global)?),
+        Verb::Image(flags) => image::image(flags, &Context::new(global)?),
         Verb::Ps(flags) => containers::list(&flags, &Context::new(global)?),
         Verb::Inspect(flags) => inspect::inspect(&flags, &Context::new(global)?),
         Verb::Update(flags) => update::update(&flags, &Context::new(global)?),

@@ -81,6 +81,14 @@ impl Store {
         super::write_atomically(&place, bytes).with_context(|| format!("write the blob {}", place.display()))
     }
 
+    /// The lock for removing a blob, if nobody fetches or needs it now.
+    ///
+    /// # Errors
+    /// Those of making the lock.
+    pub fn lock_blob(&self, digest: &Digest) -> Result<Option<Lock>> {
+        Lock::attempt(&self.blob(digest).with_file_name(format!(".lock-{}", digest.hex())), Mode::Alone)
+    }
+
     /// Asks for a blob that may have to be fetched. `waiting` is called once if another process is at it.
     ///
     /// # Errors

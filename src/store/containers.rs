@@ -10,6 +10,7 @@ use crate::{
     userns,
 };
 use anyhow::{Context, Result, bail};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     ffi::OsStr,
     fs, io,
@@ -156,16 +157,19 @@ fn remove_content(folder: &Path) -> Result<()> {
 /// Does it, and where that is refused does it again with every id that we have, for files of mapped owners.
 ///
 /// # Errors
-/// Something cannot be removed.
-pub fn with_every_id(remove: impl Fn() -> io::Result<()>) -> Result<()> {
-    let refused = match remove() {
+/// That of the work.
+pub fn with_every_id<T: Serialize + DeserializeOwned>(work: impl Fn() -> io::Result<T>) -> Result<T> {
+    let refused = match work() {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => e,
         done => return Ok(done?),
     };
     let (uid, gid) = cred::own_ids();
     let ids = host::sub_ids(Userns::Range);
     match ids::choose(Userns::Range, &Caller { uid, gid, ids: &ids }) {
-        Ok(ids) => userns::inside(&ids.map, &ids.mapper, || Ok(remove().map(|()| Vec::new())?)).map(drop),
+        Ok(ids) => {
+            let told = userns::inside(&ids.map, &ids.mapper, || Ok(serde_json::to_vec(&work()?)?))?;
+            Ok(serde_json::from_slice(&told)?)
+        }
         Err(_) => Err(refused.into()),
     }
 }

@@ -109,6 +109,18 @@ pub struct Config {
     pub stop_signal: String,
 }
 
+impl Image {
+    /// The blob of its configuration; none for what earlier versions imported.
+    pub fn config_digest(&self) -> Option<Digest> {
+        self.manifest.as_ref().and_then(|_| format!("sha256:{}", self.id).parse().ok())
+    }
+
+    /// When it came into this store under this name (RFC 3339).
+    pub fn stored(&self) -> &str {
+        if self.stored.is_empty() { &self.created } else { &self.stored }
+    }
+}
+
 impl From<oci::Run> for Config {
     fn from(run: oci::Run) -> Config {
         let oci::Run { user, exposed_ports, env, entrypoint, cmd, volumes, working_dir, labels, stop_signal } = run;
@@ -162,18 +174,25 @@ pub fn find(root: &Path, name: &str) -> Result<Option<Image>> {
     if let Some(image) = named(root, name)? {
         return Ok(Some(image));
     }
-    if name.len() < MIN_ID_PREFIX || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(None);
-    }
-    let prefix = name.to_ascii_lowercase();
-    let mut found: Vec<Image> =
-        list(root).into_iter().flatten().filter(|image| image.id.starts_with(&prefix)).collect();
+    let mut found = with_id(root, name);
     // One image under two names is still one image.
     found.dedup_by(|a, b| a.id == b.id);
     match found.len() {
         0 | 1 => Ok(found.pop()),
         several => bail!("image id {name:?} fits {several} images: give more digits"),
     }
+}
+
+/// The records of the images whose ids begin with these digits, `sha256:` before them or not; names of the same image
+/// stand together. None for fewer than six.
+pub fn with_id(root: &Path, digits: &str) -> Vec<Image> {
+    let digits = digits.strip_prefix("sha256:").unwrap_or(digits).to_ascii_lowercase();
+    if digits.len() < MIN_ID_PREFIX || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Vec::new();
+    }
+    let mut found: Vec<Image> = list(root).into_iter().flatten().filter(|i| i.id.starts_with(&digits)).collect();
+    found.sort_by(|a, b| (&a.id, &a.name).cmp(&(&b.id, &b.name)));
+    found
 }
 
 /// Writes the record, in place of an earlier one of the same name or of another that means the same.
@@ -198,27 +217,27 @@ pub fn record(root: &Path, image: &Image) -> Result<()> {
 }
 
 /// Removes the record of exactly this name, if there is one.
-fn forget(root: &Path, name: &str) -> Result<()> {
+///
+/// # Errors
+/// Those of unlink(2).
+pub fn forget(root: &Path, name: &str) -> Result<()> {
     let place = record_path(root, name);
     match fs::remove_file(&place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.with_context(|| format!("{}", place.display())),
+        result => result.with_context(|| format!("remove {}", place.display())),
     }
 }
 
-/// Removes the record and returns the layers of the image that no other image names. While another record cannot be
-/// read, none: it could name any of them.
-pub fn remove(root: &Path, image: &Image) -> Result<Vec<String>> {
-    forget(root, &image.name)?;
-    let others: Result<Vec<Image>> = list(root).into_iter().collect();
-    let Ok(others) = others else {
-        return Ok(Vec::new());
-    };
-    let mut layers = image.layers.clone();
-    layers.retain(|layer| !others.iter().any(|other| other.layers.contains(layer)));
-    layers.sort();
-    layers.dedup();
-    Ok(layers)
+/// Removes the records of this name, and of others that mean the same, that cannot be read. How many there were.
+///
+/// # Errors
+/// Those of unlink(2).
+pub fn forget_unreadable(root: &Path, name: &str) -> Result<usize> {
+    let mut all = names::spellings(name);
+    all.push(name.to_owned());
+    all.retain(|name| valid_name(name).is_ok() && read(&record_path(root, name)).is_err());
+    all.iter().try_for_each(|name| forget(root, name))?;
+    Ok(all.len())
 }
 
 /// Where the tree of a layer lies. `diff_id` comes from a record or from unpacking, as `sha256:<hex>`.

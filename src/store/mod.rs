@@ -30,6 +30,7 @@ pub mod layers;
 pub mod lock;
 pub mod record;
 pub mod sweep;
+pub mod unneeded;
 
 use crate::sys::cred;
 use anyhow::{Context, Result, bail};
