@@ -231,14 +231,11 @@ impl Leftover {
 
 /// Downloads, layers, records and locks of processes that are gone.
 pub fn leftovers(store: &Store) -> Vec<Leftover> {
-    let root = store.root();
-    let mut all = Vec::new();
-    for folder in ["layers", "blobs/sha256", "images", ""] {
-        for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
-            all.extend(entry.file_name().to_str().and_then(|name| leftover(entry.path(), name)));
-        }
-    }
-    all
+    let names = |folder: &str| fs::read_dir(store.root().join(folder)).into_iter().flatten().flatten();
+    let mut entries: Vec<_> = ["layers", "blobs/sha256", "images", ""].into_iter().flat_map(names).collect();
+    // Locks come last: those of what is found before are held by then, and go with it.
+    entries.sort_by_key(|entry| entry.file_name().as_encoded_bytes().starts_with(b".lock-"));
+    entries.iter().filter_map(|entry| leftover(entry.path(), entry.file_name().to_str()?)).collect()
 }
 
 fn leftover(path: PathBuf, name: &str) -> Option<Leftover> {
