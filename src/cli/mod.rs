@@ -23,6 +23,7 @@ mod limits;
 mod post_mortem;
 mod run;
 mod stats;
+mod system;
 mod table;
 mod update;
 mod words;
@@ -87,6 +88,8 @@ enum Verb {
     Inspect(inspect::Flags),
     /// Show what containers use now, again and again
     Stats(stats::Flags),
+    /// What the store takes, and whether it is whole
+    System(system::Flags),
     /// Tell what this machine can do, what it lacks, and what mends it
     Doctor(doctor::Flags),
     /// Print the version
@@ -191,6 +194,7 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
         Verb::Ps(flags) => containers::list(&flags, &Context::new(global)?),
         Verb::Inspect(flags) => inspect::inspect(&flags, &Context::new(global)?),
         Verb::Update(flags) => update::update(&flags, &Context::new(global)?),
+        Verb::System(flags) => system::system(&flags, &Context::new(global)?),
         Verb::Stats(flags) => stats::stats(&flags, &Context::new(global)?),
         Verb::Rm(flags) => containers::remove(&flags, &Context::new(global)?),
     }

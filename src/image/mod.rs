@@ -8,6 +8,7 @@
 //!   pack   a tree as a tar archive again, always the same
 //!   layer  unpacks, copies: hash, size, records, notes
 //!   target the tree on disk: the one writer, over sys::dir
+//!   same   whether a tree is still what it was
 //! ```
 
 pub mod arch;
@@ -18,6 +19,7 @@ mod notes;
 pub mod owners;
 mod pack;
 mod pax;
+mod same;
 pub mod source;
 mod tape;
 mod target;
@@ -27,4 +29,5 @@ pub use arch::architecture_of;
 pub use layer::{Limits, Unpacked, clone_tree, copy_tree, unpack, unpack_cpio, unpack_within};
 pub use owners::{Device, OwnerRecord, Owners};
 pub use pack::{Packed, pack};
+pub use same::difference;
 pub use source::{Source, Stream, open};

@@ -10,6 +10,7 @@
 //! [`install`] is the one way in: whatever brings an image has its manifest and configuration as bytes, and an [`Origin`]
 //! that opens its packed layers.
 
+pub mod check;
 pub mod install;
 mod layers;
 mod packed;
@@ -17,4 +18,4 @@ mod plain;
 pub mod progress;
 
 pub use install::{Install, Origin, Stream, install};
-pub use progress::Progress;
+pub use progress::{Progress, Silent};
