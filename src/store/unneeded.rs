@@ -218,6 +218,11 @@ pub struct Leftover {
 }
 
 impl Leftover {
+    /// Whether it is a lock that nobody has, and no more: nothing that anybody would miss.
+    pub fn is_lock(&self) -> bool {
+        self.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".lock-"))
+    }
+
     /// Takes it away.
     ///
     /// # Errors

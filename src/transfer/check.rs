@@ -109,7 +109,8 @@ impl Check<'_> {
 
     /// What processes that are gone have left. Downloads stay: the next pull goes on with them.
     fn leftovers(&mut self) {
-        for left in unneeded::leftovers(self.store).into_iter().filter(|left| !left.part) {
+        // A lock that nobody has goes by being looked at.
+        for left in unneeded::leftovers(self.store).into_iter().filter(|left| !left.part && !left.is_lock()) {
             let what = format!("{} was left by a process that is gone", left.path.display());
             let state = match self.dry {
                 true => State::Repairable,

@@ -56,12 +56,9 @@ pub fn prune(flags: &Flags, context: &Context) -> Result<u8> {
     for left in unneeded::leftovers(&context.store) {
         if old(&left.path) {
             let name = left.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            done.lines.extend((!left.is_lock()).then(|| format!("unfinished: {name}")));
             done.bytes += unneeded::size(&left.path).unwrap_or(0);
             left.remove()?;
-            // A lock that nobody holds is nothing that anybody would miss.
-            if !name.starts_with(".lock-") {
-                done.lines.push(format!("unfinished: {name}"));
-            }
         }
     }
     let needed = Needed::read(&context.store)?;
