@@ -95,9 +95,9 @@ impl Store {
     /// Those of making files.
     pub fn claim_blob(&self, digest: &Digest, waiting: &mut dyn FnMut()) -> Result<Claim> {
         let place = self.blob(digest);
-        let lock = Lock::wait(&place.with_file_name(format!(".lock-{}", digest.hex())), Mode::Alone, waiting)?;
-        if place.exists() {
-            lock.share().with_context(|| format!("lock {}", place.display()))?;
+        let lock = place.with_file_name(format!(".lock-{}", digest.hex()));
+        let (lock, there) = Lock::claim(&lock, &|| place.exists(), waiting)?;
+        if there {
             return Ok(Claim::There(lock));
         }
         let path = place.with_extension("part");

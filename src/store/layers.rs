@@ -55,9 +55,9 @@ impl Store {
         remove: impl Fn(&std::path::Path) -> Result<()>,
     ) -> Result<Claim> {
         let place = self.layer(diff_id);
-        let lock = Lock::wait(&place.with_file_name(format!(".lock-{}", diff_id.hex())), Mode::Alone, waiting)?;
-        if place.join("root").is_dir() {
-            lock.share().with_context(|| format!("lock {}", place.display()))?;
+        let lock = place.with_file_name(format!(".lock-{}", diff_id.hex()));
+        let (lock, there) = Lock::claim(&lock, &|| place.join("root").is_dir(), waiting)?;
+        if there {
             return Ok(Claim::There(lock));
         }
         let folder = place.with_file_name(format!(".new-{}", diff_id.hex()));

@@ -76,6 +76,37 @@ impl Lock {
         }
     }
 
+    /// The lock for something that is to be there in the end: held with others where it is there (`true`), alone by who is
+    /// to make it. Nobody waits for it alone, so that two who each hold what the other one needs both go on.
+    ///
+    /// # Errors
+    /// As for [`Lock::wait`].
+    pub fn claim(path: &Path, there: &dyn Fn() -> bool, waiting: &mut dyn FnMut()) -> Result<(Lock, bool)> {
+        let mut told = false;
+        let mut tell = || {
+            if !std::mem::replace(&mut told, true) {
+                waiting();
+            }
+        };
+        loop {
+            if there() {
+                let lock = Lock::wait(path, Mode::Shared, &mut tell)?;
+                // Whoever removes things may have been quicker.
+                if there() {
+                    return Ok((lock, true));
+                }
+            } else if let Some(lock) = Lock::attempt(path, Mode::Alone)? {
+                if !there() {
+                    return Ok((lock, false));
+                }
+            } else {
+                tell();
+                drop(Lock::wait(path, Mode::Shared, &mut || {})?);
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        }
+    }
+
     /// The same lock, held with others from now on. Others may have it alone in between only where the kernel lets go of
     /// a lock to change it, so what it is for is looked at again by whoever needs to know.
     ///
@@ -140,5 +171,30 @@ mod tests {
         let mut waited = false;
         drop(Lock::wait(&path, Mode::Alone, &mut || waited = true).unwrap());
         assert!(!waited);
+    }
+
+    #[test]
+    fn two_who_need_what_the_other_one_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = |name: &str| folder.path().join(name);
+        let lock = |name: &str| folder.path().join(format!(".lock-{name}"));
+        let take = |name: &str| {
+            let (held, there) = Lock::claim(&lock(name), &|| made(name).exists(), &mut || {}).unwrap();
+            if !there {
+                fs::write(made(name), "").unwrap();
+                held.share().unwrap();
+            }
+            held
+        };
+        std::thread::scope(|scope| {
+            for names in [["a", "b"], ["b", "a"]] {
+                scope.spawn(move || {
+                    let first = take(names[0]);
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    drop((take(names[1]), first));
+                });
+            }
+        });
+        assert!(!lock("a").exists() && !lock("b").exists());
     }
 }

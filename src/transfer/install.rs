@@ -142,6 +142,9 @@ fn record(wanted: &Install<'_>, documents: &Documents, layers: &[layers::Install
         stored: images::now(),
         plain_whiteouts: layers.iter().any(|layer| layer.plain_whiteouts),
     };
+    // Between a layer's place and its lock somebody may have tidied up.
+    let gone = config.rootfs.diff_ids.iter().find(|id| !wanted.store.layer(id).join("root").is_dir());
+    ensure!(gone.is_none(), "a layer was removed meanwhile by another process; try again");
     for name in wanted.names {
         image.name.clone_from(name);
         images::record(wanted.store.root(), &image)?;
