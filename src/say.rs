@@ -36,6 +36,18 @@ pub fn note(text: &str) {
     }
 }
 
+/// One line about what is being done, where that takes a while.
+pub fn tell(text: &str) {
+    if wanted(Level::Warn) {
+        line(&format!("little-container: {text}"));
+    }
+}
+
+/// Whether more is said than why something failed.
+pub fn is_quiet() -> bool {
+    !wanted(Level::Warn)
+}
+
 /// One line about a decision, for `--log-level info`.
 pub fn info(text: &str) {
     if wanted(Level::Info) {

@@ -21,6 +21,8 @@ mod import;
 mod inspect;
 mod limits;
 mod post_mortem;
+mod pull;
+mod registries;
 mod run;
 mod stats;
 mod system;
@@ -66,6 +68,8 @@ struct Global {
 enum Verb {
     /// Run a command in a new container
     Run(Box<flags::Run>),
+    /// Fetch images from a registry
+    Pull(pull::Flags),
     /// Make an image of a folder or an archive with a root file system
     Import(import::Flags),
     /// List images
@@ -185,6 +189,7 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
         }
         Verb::Doctor(flags) => doctor::doctor(&flags, global),
         Verb::Run(flags) => run::run(*flags, &Context::new(global)?),
+        Verb::Pull(flags) => pull::pull(&flags, &Context::new(global)?),
         Verb::Import(flags) => import::import(&flags, &Context::new(global)?),
         Verb::Images(flags) => images::list(&flags, &Context::new(global)?),
         Verb::Rmi(flags) => image::remove::remove(&flags, &Context::new(global)?),

@@ -82,6 +82,17 @@ pub fn ago(time: &str) -> String {
     format!("{seconds} second{} ago", if seconds == 1 { "" } else { "s" })
 }
 
+/// `5h12m`, `45s`.
+pub fn span(span: std::time::Duration) -> String {
+    let seconds = span.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, 0) => format!("{minutes}m"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, _) => format!("{hours}h{minutes}m"),
+    }
+}
+
 /// `12.3MB`, in powers of ten as docker has it.
 pub fn size(bytes: u64) -> String {
     let mut value = bytes as f64;

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     oci::{self, Descriptor},
-    spec::Digest,
+    spec::{Digest, Reference},
 };
 
 pub use names::{WELL_KNOWN, canonical, looks_like_reference, nearest, same, valid_name};
@@ -79,6 +79,13 @@ pub struct Image {
     /// A layer lies on the disk in a form that the kernel's overlay does not read (whiteouts as files).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub plain_whiteouts: bool,
+}
+
+impl Image {
+    /// Whether this digest in its registry leads to it: that of its manifest, or of the index that it was chosen from.
+    pub fn leads_from(&self, digest: &Digest) -> bool {
+        self.origin.as_ref() == Some(digest) || self.manifest.as_ref().is_some_and(|m| m.digest == *digest)
+    }
 }
 
 /// What a container of the image runs unless told otherwise (OCI image-spec, config.md, `config`).
@@ -165,7 +172,18 @@ pub fn named(root: &Path, name: &str) -> Result<Option<Image>> {
             return Ok(Some(image));
         }
     }
-    Ok(None)
+    Ok(by_digest(root, name))
+}
+
+/// `NAME@DIGEST`: an image that came from this repository under any of its tags.
+fn by_digest(root: &Path, name: &str) -> Option<Image> {
+    let wanted: Reference = name.contains('@').then(|| name.parse().ok()).flatten()?;
+    let digest = wanted.digest.as_ref()?;
+    let same = |image: &Image| {
+        let is = image.name.parse::<Reference>();
+        image.leads_from(digest) && is.is_ok_and(|is| is.host == wanted.host && is.repository == wanted.repository)
+    };
+    list(root).into_iter().flatten().find(same)
 }
 
 /// The image called `name` ([`named`]), else the one whose id begins with it, if that is six digits or more and fits only

@@ -1,13 +1,14 @@
 //! Signals as data: blocked, then read from a descriptor (signalfd(2)); and poll(2).
 
 use nix::sys::{
-    signal::{SigSet, Signal},
+    signal::{SaFlags, SigAction, SigHandler, SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
+    sync::atomic::{AtomicI32, AtomicPtr, Ordering},
     time::Duration,
 };
 
@@ -79,6 +80,60 @@ pub fn is_ignored(number: i32) -> bool {
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
         libc::sigaction(number, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// While it lives, signals that ask to end let this process say a last word; see [`last_words`].
+#[derive(Debug)]
+pub struct LastWords {
+    before: Vec<(i32, SigAction)>,
+}
+
+static WORDS: AtomicPtr<&'static str> = AtomicPtr::new(std::ptr::null_mut());
+static SPEAKER: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn speak_and_end(number: libc::c_int) {
+    // SAFETY: getpid(2), write(2) and _exit(2) may be called in a handler (signal-safety(7)); the pointer is null or leads to
+    // a `&'static str` that is never freed.
+    unsafe {
+        if libc::getpid() == SPEAKER.load(Ordering::Relaxed)
+            && let Some(words) = WORDS.load(Ordering::Relaxed).as_ref()
+        {
+            libc::write(2, words.as_ptr().cast(), words.len());
+        }
+        libc::_exit(128 + number);
+    }
+}
+
+/// From now on SIGINT, SIGTERM and SIGHUP print these words on stderr and end the process with 128 and their number. A child
+/// that is forked meanwhile ends without a word. Signals that are ignored stay so.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub fn last_words(words: &'static &'static str) -> io::Result<LastWords> {
+    WORDS.store(std::ptr::from_ref(words).cast_mut(), Ordering::Relaxed);
+    SPEAKER.store(std::process::id() as i32, Ordering::Relaxed);
+    let mut held = LastWords { before: Vec::new() };
+    for number in [number::SIGINT, number::SIGTERM, number::SIGHUP] {
+        if is_ignored(number) {
+            continue;
+        }
+        let action = SigAction::new(SigHandler::Handler(speak_and_end), SaFlags::empty(), SigSet::all());
+        // SAFETY: the handler calls only what may be called in one.
+        let before = unsafe { nix::sys::signal::sigaction(Signal::try_from(number)?, &action)? };
+        held.before.push((number, before));
+    }
+    Ok(held)
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        for (number, before) in &self.before {
+            if let Ok(signal) = Signal::try_from(*number) {
+                // SAFETY: it was the action before, so that what it needs is still there.
+                let _ = unsafe { nix::sys::signal::sigaction(signal, before) };
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod layers;
 mod packed;
 mod plain;
 pub mod progress;
+pub mod pull;
 
 pub use install::{Install, Origin, Stream, install};
 pub use progress::{Progress, Silent};

@@ -1,6 +1,10 @@
 //! What is told while an image is on its way.
 
-use crate::spec::Digest;
+mod lines;
+mod live;
+
+use crate::{say, spec::Digest, sys::tty};
+use std::{io, os::fd::AsFd};
 
 /// How far a transfer is. Called from several threads; everything it says goes to stderr.
 pub trait Progress: Sync {
@@ -22,4 +26,16 @@ impl Progress for Silent {
     fn more(&self, _: &Digest, _: u64) {}
     fn done(&self, _: &Digest, _: bool) {}
     fn tell(&self, _: &Digest, _: &str) {}
+}
+
+/// What fits where stderr leads: lines that move on a terminal, a line now and then elsewhere, nothing where only errors
+/// are wanted. `name`: what is on its way; `bytes`: how much of it is to come.
+pub fn fitting(name: &str, bytes: u64) -> Box<dyn Progress> {
+    if say::is_quiet() {
+        Box::new(Silent)
+    } else if tty::is_terminal(io::stderr().as_fd()) {
+        Box::new(live::Live::new())
+    } else {
+        Box::new(lines::Lines::new(name, bytes))
+    }
 }
