@@ -22,6 +22,7 @@ mod inspect;
 mod limits;
 mod post_mortem;
 mod pull;
+mod push;
 mod registries;
 mod run;
 mod stats;
@@ -80,6 +81,8 @@ enum Verb {
     Tag(image::tag::Flags),
     /// Tell how an image came about
     History(image::history::Flags),
+    /// Bring an image to a registry
+    Push(push::Flags),
     /// The verbs of images, as docker groups them
     Image(image::Flags),
     /// List containers
@@ -195,6 +198,7 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
         Verb::Rmi(flags) => image::remove::remove(&flags, &Context::new(global)?),
         Verb::Tag(flags) => image::tag::tag(&flags, &Context::new(global)?),
         Verb::History(flags) => image::history::history(&flags, &Context::new(global)?),
+        Verb::Push(flags) => push::push(&flags, &Context::new(global)?),
         Verb::Image(flags) => image::image(flags, &Context::new(global)?),
         Verb::Ps(flags) => containers::list(&flags, &Context::new(global)?),
         Verb::Inspect(flags) => inspect::inspect(&flags, &Context::new(global)?),

@@ -17,6 +17,7 @@ mod packed;
 mod plain;
 pub mod progress;
 pub mod pull;
+pub mod push;
 
 pub use install::{Install, Origin, Stream, install};
 pub use progress::{Progress, Silent};

@@ -37,6 +37,8 @@ enum Verb {
     History(history::Flags),
     /// Tell all that is known of images, as JSON
     Inspect(inspect::Flags),
+    /// Bring an image to a registry
+    Push(super::push::Flags),
     /// Remove what no image and no container needs
     Prune(prune::Flags),
 }
@@ -48,6 +50,7 @@ pub fn image(flags: Flags, context: &Context) -> Result<u8> {
         Verb::Tag(flags) => tag::tag(&flags, context),
         Verb::History(flags) => history::history(&flags, context),
         Verb::Inspect(flags) => inspect::images(&flags, context),
+        Verb::Push(flags) => super::push::push(&flags, context),
         Verb::Prune(flags) => prune::prune(&flags, context),
     }
 }
