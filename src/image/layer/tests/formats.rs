@@ -48,6 +48,18 @@ fn a_size_in_pax_counts_even_after_a_newline() {
 }
 
 #[test]
+fn an_archive_that_was_never_closed_is_whole_but_one_cut_in_a_file_is_not() {
+    let tar = Tar::new().file("a", "x").file("b", "yz").finish();
+    let end = 512 + 512 + 512;
+    let home = Home::new();
+    let unpacked = unpack(&tar[..end + 2], home.fd.as_fd(), &Owners::Single);
+    unpacked.unwrap();
+    assert_eq!(home.read("b"), "yz");
+    let cut = unpack(&tar[..=end], Home::new().fd.as_fd(), &Owners::Single).unwrap_err();
+    assert!(format!("{cut:#}").contains("ends in the middle"), "{cut:#}");
+}
+
+#[test]
 fn an_old_sparse_file_has_its_holes() {
     let home = Home::new();
     let mut header = Header::new_gnu();
