@@ -5,11 +5,11 @@
 //! through no link. Owners are those that the caller sees, so a layer written with a range of ids is packed in its user
 //! namespace.
 
+mod level;
 mod records;
 mod writer;
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,17 +24,12 @@ use super::tape::{Member, MemberKind};
 use super::tree::xattrs;
 use crate::sys::cred;
 use crate::sys::dir::{self, Kind, Meta, Time};
+use level::{Item, Level, What};
 use records::Records;
 use writer::Writer;
 
 /// Folders that stay open on the way down; one that is further up is opened anew on the way back.
 const OPEN: usize = 64;
-
-/// What the overlay drivers mark a folder with that hides all below it (overlayfs.rst, fuse-overlayfs(1)).
-const OPAQUE: [&str; 2] = ["user.overlay.opaque", "user.fuseoverlayfs.opaque"];
-
-/// The character device that hides a file of a lower layer (overlayfs.rst, "whiteouts and opaque directories").
-const WHITEOUT: Device = Device { block: false, major: 0, minor: 0 };
 
 /// What came of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +56,7 @@ pub fn pack(root: BorrowedFd<'_>, records: &[OwnerRecord], out: impl Write) -> R
     let mut packing = Packing { records, own, names: HashMap::new(), out: Writer::new(out) };
     let opened = dir::open_dir_beneath(root, Path::new("")).context("the folder to pack")?;
     packing.folder(b"./".to_vec(), &dir::stat_fd(&opened)?, opened.as_fd())?;
-    let mut levels = vec![packing.level(PathBuf::new(), opened).context("\"\"")?];
+    let mut levels = vec![Level::new(PathBuf::new(), opened, &packing.records).context("the folder to pack")?];
     while let Some(level) = levels.last_mut() {
         let Some(item) = level.rest.next() else {
             levels.pop();
@@ -74,7 +69,7 @@ pub fn pack(root: BorrowedFd<'_>, records: &[OwnerRecord], out: impl Write) -> R
             None => level.folder.insert(dir::open_dir_beneath(root, &level.path).with_context(named)?),
         };
         if let Some(opened) = packing.item(folder.as_fd(), &item, &path).with_context(named)? {
-            let next = packing.level(path.clone(), opened).with_context(named)?;
+            let next = Level::new(path.clone(), opened, &packing.records).with_context(named)?;
             levels.push(next);
             if let Some(above) = levels.len().checked_sub(OPEN + 1) {
                 levels[above].folder = None;
@@ -82,28 +77,6 @@ pub fn pack(root: BorrowedFd<'_>, records: &[OwnerRecord], out: impl Write) -> R
         }
     }
     packing.out.finish()
-}
-
-/// A folder on the way down, and what is left to do in it.
-struct Level {
-    path: PathBuf,
-    folder: Option<OwnedFd>,
-    rest: std::vec::IntoIter<Item>,
-}
-
-/// What is to be written under a name.
-struct Item {
-    name: OsString,
-    what: What,
-}
-
-enum What {
-    /// What has that name on disk.
-    Found(Meta),
-    /// A device node that is on record only.
-    Recorded(OwnerRecord, Device),
-    /// An empty file that stands for something removed.
-    Mark,
 }
 
 struct Packing<'a, W: Write> {
@@ -116,31 +89,6 @@ struct Packing<'a, W: Write> {
 }
 
 impl<W: Write> Packing<'_, W> {
-    /// Lists a folder.
-    fn level(&self, path: PathBuf, folder: OwnedFd) -> Result<Level> {
-        let fd = folder.as_fd();
-        let mut items = Vec::new();
-        for name in dir::list(fd)? {
-            let meta = dir::stat(fd, &name).with_context(|| format!("\"{}\"", name.as_bytes().escape_ascii()))?;
-            match meta.kind {
-                Kind::Socket | Kind::Unknown => {}
-                Kind::Char if meta.device == (WHITEOUT.major, WHITEOUT.minor) => items.push(mark(name.as_bytes())),
-                _ => items.push(Item { name, what: What::Found(meta) }),
-            }
-        }
-        for (name, record, device) in self.records.nodes_in(dir::stat_fd(fd)?.inode) {
-            let node = || Item { name: name.to_owned(), what: What::Recorded(record.clone(), device) };
-            items.push(if device == WHITEOUT { mark(name.as_bytes()) } else { node() });
-        }
-        if OPAQUE.iter().any(|name| dir::read_xattr(fd, name.as_ref()).is_ok_and(|value| value == b"y")) {
-            items.push(mark(b".wh..opq"));
-        }
-        // What is there comes first, so that its own mark does not become a second one.
-        items.sort_by(|a, b| (&a.name, a.what.is_mark()).cmp(&(&b.name, b.what.is_mark())));
-        items.dedup_by(|second, first| second.name == first.name);
-        Ok(Level { path, folder: Some(folder), rest: items.into_iter() })
-    }
-
     /// Writes one file; the folder that is to be entered, if it is one.
     fn item(&mut self, folder: BorrowedFd<'_>, item: &Item, path: &Path) -> Result<Option<OwnedFd>> {
         let name = path.as_os_str().as_bytes().to_vec();
@@ -244,16 +192,6 @@ impl<W: Write> Packing<'_, W> {
         member.xattrs = attributes;
         Ok(member)
     }
-}
-
-impl What {
-    fn is_mark(&self) -> bool {
-        matches!(self, Self::Mark)
-    }
-}
-
-fn mark(name: &[u8]) -> Item {
-    Item { name: OsString::from_vec([b".wh.", name].concat()), what: What::Mark }
 }
 
 /// An empty member of root's.

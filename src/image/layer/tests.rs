@@ -211,3 +211,19 @@ fn owners_outside_the_map_are_recorded() {
     assert_eq!(home.mode("game"), 0o755);
     assert_eq!(unpacked.notes.len(), 1);
 }
+
+#[test]
+fn the_record_of_a_file_goes_with_it() {
+    let home = Home::new();
+    let owned = |tar: Tar, name: &str| tar.pax(&[("uid", b"33")]).file(name, "x");
+    let console = |tar: Tar, name: &[u8]| tar.add(EntryType::Char, name, b"", 0o600, b"");
+    let mut tar = Tar::new();
+    for name in ["again", "d/in", "d/.sub/deep", "d.kept", "linked", "removed"] {
+        tar = owned(tar, name);
+    }
+    tar = console(console(console(tar, b"node"), b"d/node"), b"gone");
+    let tar = tar.file("again", "").file("d", "").file("node", "").symlink("linked", "x").file(".wh.removed", "");
+    let unpacked = home.unpack(tar.file(".wh.gone", "")).unwrap();
+    let paths: Vec<_> = unpacked.records.iter().map(|record| record.path.as_str()).collect();
+    assert_eq!(paths, ["d.kept"]);
+}

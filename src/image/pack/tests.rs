@@ -2,6 +2,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use super::level::WHITEOUT;
 use super::*;
 use crate::image::layer::{Limits, Members, unpack};
 use crate::image::owners::{Owners, encode};

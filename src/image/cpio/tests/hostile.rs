@@ -131,3 +131,25 @@ fn what_follows_is_named() {
     assert!(refusal(&[&good[..], &gzip(&gzip(&good))].concat()).contains("compressed twice"));
     assert!(refusal(&newc(&[])).contains("the archive is empty"));
 }
+
+#[test]
+fn damage_anywhere_is_no_panic() {
+    let records = [linked("a", 1, ""), record("l", 0o120_777, "a"), linked("b", 1, "x"), record("d", 0o040_755, "")];
+    let limits = Limits { max_entries: 100, ..Limits::default() };
+    let mut state = 1_u64;
+    for magic in ["070701", "070702", "070707"] {
+        let whole = [archive(magic, &records), vec![0; 9], gzip(&newc(&records))].concat();
+        for _ in 0..2000 {
+            let mut data = whole.clone();
+            for _ in 0..3 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let at = (state >> 33) as usize % data.len();
+                data[at] = [b'0', b'F', b'7', 0, 0xff, (state >> 24) as u8][(state >> 60) as usize % 6];
+            }
+            // A first byte that is no archive is told before.
+            let Ok(input) = Stream::new(Box::new(io::Cursor::new(data))) else { continue };
+            let mut cpio = Cpio::new(input, &limits);
+            while let Ok(Some(_)) = cpio.next_member() {}
+        }
+    }
+}
