@@ -93,3 +93,10 @@ fn uploads() {
     assert_eq!(registry.manifest("app/one", "v1").unwrap(), (MANIFEST.to_owned(), b"{}".to_vec()));
     assert_eq!(put.to_string(), stub::digest(b"{}"));
 }
+
+#[path = "registry/login.rs"]
+mod login;
+#[path = "registry/mirrors.rs"]
+mod mirrors;
+#[path = "registry/wrong.rs"]
+mod wrong;

@@ -50,16 +50,6 @@ impl Origin {
         bare == "localhost" || bare.ends_with(".localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
     }
 
-    /// The same server by the other scheme: with the usual port of that where it has the usual one.
-    pub fn other(&self) -> Origin {
-        let port = match (self.https, self.port) {
-            (true, 443) => 80,
-            (false, 80) => 443,
-            (_, port) => port,
-        };
-        Origin { https: !self.https, host: self.host.clone(), port }
-    }
-
     /// `HOST`, or `HOST:PORT` where the port is not the usual one.
     pub fn authority(&self) -> String {
         let usual = if self.https { 443 } else { 80 };

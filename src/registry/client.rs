@@ -5,11 +5,13 @@ mod push;
 use super::{
     MAX_MANIFEST, Settings,
     address::{Address, Origin},
-    error::{Error, Fault, Kind},
+    auth::Auth,
+    credentials,
+    error::{Error, Fault, Kind, tame},
     net::{self, Answer, Net, Payload},
-    server::{Ask, Server, refusal},
+    server::{Ask, Server},
 };
-use crate::spec::{Digest, Reference};
+use crate::spec::{Digest, Reference, digest::Algorithm, reference::DOCKER};
 use anyhow::Result;
 use std::{fmt, io::Read};
 use ureq::http::{Method, StatusCode};
@@ -62,19 +64,22 @@ impl Client {
     /// # Errors
     /// A mirror's address or the file of certificates cannot be understood.
     pub fn new(reference: &Reference, settings: &Settings) -> Result<Client> {
-        let name = if reference.host == crate::spec::reference::DOCKER { DOCKER_SERVER } else { &reference.host };
-        let bad = |why: String| Fault::protocol(why).told(&reference.host, format!("reach {}", reference.host));
-        let mut origin = Origin::parse(true, name).map_err(bad)?;
-        if origin.is_loopback() || settings.insecure.contains(&reference.host) {
-            origin = Origin::parse(false, name).map_err(bad)?;
+        let host = reference.host.as_str();
+        let name = if host == DOCKER { DOCKER_SERVER } else { host };
+        let known = |host: &str| Auth::new(credentials::find(host, &reference.repository));
+        let bad = |why: String| Fault::protocol(why).told(host, format!("reach {host}"));
+        let mut servers = Vec::new();
+        for mirror in settings.mirrors.iter().filter(|mirror| mirror.host == host) {
+            servers.push(
+                Server::mirror(&mirror.url, &settings.insecure, known)
+                    .map_err(|why| anyhow::anyhow!("use the mirror {} of {host}: {why}", tame(&mirror.url, 200)))?,
+            );
         }
-        Ok(Client {
-            host: reference.host.clone(),
-            repository: reference.repository.clone(),
-            servers: vec![Server { origin, prefix: String::new() }],
-            offline: settings.offline,
-            net: Net::new(),
-        })
+        servers.push(Server::new(host, name, &settings.insecure, known(host)).map_err(bad)?);
+        let hosts: Vec<&str> = servers.iter().map(|server| server.host.as_str()).collect();
+        let net = Net::new(settings, &hosts)?;
+        let (host, repository) = (reference.host.clone(), reference.repository.clone());
+        Ok(Client { host, repository, servers, offline: settings.offline, net })
     }
 
     /// The registry, as in a reference.
@@ -99,9 +104,9 @@ impl Client {
         let document = self.each(step, |server| {
             let answer = self.get(server, Method::GET, &path, headers.clone())?;
             if answer.status() != StatusCode::OK {
-                return Err(refusal(answer, &server.origin));
+                return Err(server.refused(answer));
             }
-            document(answer, wanted, &server.origin)
+            document(answer, wanted, server.origin())
         })?;
         Ok(document)
     }
@@ -118,7 +123,7 @@ impl Client {
             let answer = self.get(server, Method::HEAD, &path, headers.clone())?;
             match answer.status() {
                 StatusCode::OK => head(&answer, wanted).map(Some),
-                _ => Err(refusal(answer, &server.origin)),
+                _ => Err(server.refused(answer)),
             }
         });
         absent_is_none(found)
@@ -136,8 +141,8 @@ impl Client {
             let answer = self.get(server, Method::GET, &path, headers.clone())?;
             let start = match answer.status() {
                 StatusCode::OK => 0,
-                StatusCode::PARTIAL_CONTENT => from,
-                _ => return Err(refusal(answer, &server.origin)),
+                StatusCode::PARTIAL_CONTENT => check_range(&answer, from, server.origin())?,
+                _ => return Err(server.refused(answer)),
             };
             let reader = answer.into_body().into_with_config().limit(u64::MAX).reader();
             Ok(Body { reader: Box::new(reader.take(size.saturating_sub(start).saturating_add(1))), start })
@@ -154,7 +159,7 @@ impl Client {
         let step = || format!("look for the blob {digest} in {}/{}", self.host, self.repository);
         let found = self.own(step, |server| {
             let answer = self.get(server, Method::HEAD, &path, vec![])?;
-            if answer.status() == StatusCode::OK { Ok(Some(())) } else { Err(refusal(answer, &server.origin)) }
+            if answer.status() == StatusCode::OK { Ok(Some(())) } else { Err(server.refused(answer)) }
         });
         absent_is_none(found).map(|found| found.is_some())
     }
@@ -171,7 +176,7 @@ impl Client {
         for mirror in mirrors {
             match ask(mirror) {
                 Ok(found) => return Ok(found),
-                Err(fault) => crate::say::info(&format!("the mirror {} has failed: {}", mirror.origin, fault.cause)),
+                Err(fault) => crate::say::info(&format!("the mirror {} has failed: {}", mirror.origin(), fault.cause)),
             }
         }
         ask(own).map_err(|fault| self.failed(&step, fault))
@@ -201,11 +206,12 @@ impl Client {
         path: &str,
         headers: Vec<(&'static str, String)>,
     ) -> Result<Answer, Fault> {
+        server.settle(&self.net)?;
         let mut to = server.at(path);
         let scope = format!("repository:{}:pull", self.repository);
         for _ in 0..=MAX_REDIRECTS {
             let ask = Ask { method: method.clone(), headers: headers.clone(), payload: Payload::None, scope: &scope };
-            let answer = if to.origin == server.origin {
+            let answer = if to.origin == *server.origin() {
                 server.ask(&self.net, &to, ask)?
             } else {
                 self.net.exchange(&method, &to, &headers, Payload::None)?
@@ -213,7 +219,7 @@ impl Client {
             let Some(next) = redirect(&answer, &to)? else { return Ok(answer) };
             to = next;
         }
-        Err(Fault::protocol(format!("{} redirects more than {MAX_REDIRECTS} times", server.origin.authority())))
+        Err(Fault::protocol(format!("{} redirects more than {MAX_REDIRECTS} times", server.origin().authority())))
     }
 }
 
@@ -247,6 +253,16 @@ fn redirect(answer: &Answer, from: &Address) -> Result<Option<Address>, Fault> {
     Ok(Some(to))
 }
 
+/// The byte at which a part begins, if it is the wanted one (RFC 9110, 14.4).
+fn check_range(answer: &Answer, from: u64, server: &Origin) -> Result<u64, Fault> {
+    let range = net::header(answer, "content-range").unwrap_or_default();
+    let start = range.strip_prefix("bytes ").and_then(|range| range.split('-').next()?.parse().ok());
+    if start == Some(from) {
+        return Ok(from);
+    }
+    Err(Fault::protocol(format!("{} sends another part than the one that begins at byte {from}", server.authority())))
+}
+
 fn media_type(answer: &Answer) -> String {
     let whole = net::header(answer, "content-type").unwrap_or_default();
     whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
@@ -260,7 +276,7 @@ fn promised(answer: &Answer, wanted: &str) -> Option<Digest> {
 fn document(answer: Answer, wanted: &str, server: &Origin) -> Result<Document, Fault> {
     let (media_type, promised) = (media_type(&answer), promised(&answer, wanted));
     let bytes = net::body(answer, MAX_MANIFEST, &server.authority())?;
-    let algorithm = promised.as_ref().map_or(crate::spec::digest::Algorithm::Sha256, Digest::algorithm);
+    let algorithm = promised.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
     let digest = digest_of(algorithm, &bytes)?;
     match promised {
         Some(promised) if promised != digest => Err(Fault::protocol(format!(
@@ -278,10 +294,10 @@ fn head(answer: &Answer, wanted: &str) -> Result<(Digest, String, u64), Fault> {
 }
 
 /// The digest of `bytes`.
-pub(super) fn digest_of(algorithm: crate::spec::digest::Algorithm, bytes: &[u8]) -> Result<Digest, Fault> {
+pub(super) fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> Result<Digest, Fault> {
     let with = match algorithm {
-        crate::spec::digest::Algorithm::Sha256 => &ring::digest::SHA256,
-        crate::spec::digest::Algorithm::Sha512 => &ring::digest::SHA512,
+        Algorithm::Sha256 => &ring::digest::SHA256,
+        Algorithm::Sha512 => &ring::digest::SHA512,
     };
     let hash = ring::digest::digest(with, bytes);
     let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();

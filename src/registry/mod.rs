@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | `address` | addresses of servers, and where a `Location` leads |
+//! | `auth` | tokens and passwords, and to whom they may go |
 //! | [`challenge`] | `WWW-Authenticate` |
 //! | `client` | what callers use |
 //! | [`credentials`] | docker's and podman's files and helpers |
@@ -17,10 +18,15 @@
 //! memory has a limit.
 
 mod address;
+mod auth;
+pub mod challenge;
 mod client;
+pub mod credentials;
 mod error;
 mod net;
+mod proxy;
 mod server;
+mod tls;
 
 pub use client::{Body, Client, Document};
 pub use error::{Error, Kind};

@@ -1,18 +1,24 @@
 //! One exchange with a server: the connection, its time limits, and what can go wrong with it.
 
 use super::{
-    address::Address,
+    Settings,
+    address::{Address, Origin},
     error::{Fault, Kind, tame},
+    proxy,
+    tls::{self, Tls},
 };
 use std::{
+    collections::HashSet,
     io::{self, Read},
-    sync::Arc,
     time::Duration,
 };
 use ureq::{
-    Agent, SendBody,
+    Agent, Proxy, ProxyProtocol, SendBody,
     http::{self, Method, Request, Response},
-    tls::{RootCerts, TlsConfig},
+    unversioned::{
+        resolver::DefaultResolver,
+        transport::{ConnectProxyConnector, Connector, TcpConnector},
+    },
 };
 
 /// Until there is a connection, with TLS.
@@ -36,16 +42,21 @@ pub(super) enum Payload<'a> {
 #[derive(Debug)]
 pub(super) struct Net {
     agent: Agent,
+    /// `HOST:PORT` of those that may speak plain HTTP or have any certificate.
+    insecure: HashSet<String>,
 }
 
 impl Net {
-    pub fn new() -> Net {
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
+    /// For these registries, as references name them.
+    ///
+    /// # Errors
+    /// The file of `--ca` cannot be used.
+    pub fn new(settings: &Settings, hosts: &[&str]) -> anyhow::Result<Net> {
+        let both = |host: &String| [Origin::parse(true, host), Origin::parse(false, host)];
+        let insecure: HashSet<String> = settings.insecure.iter().flat_map(both).flatten().map(|o| key(&o)).collect();
+        let mut extra = settings.ca.as_deref().map(tls::read).transpose()?.unwrap_or_default();
+        extra.extend(hosts.iter().flat_map(|host| tls::for_host(host)));
         let config = Agent::config_builder()
-            .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -59,7 +70,14 @@ impl Net {
             .timeout_recv_response(Some(STALL))
             .max_response_header_size(MAX_HEADERS)
             .build();
-        Net { agent: config.new_agent() }
+        let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+        let connector = connector.chain(Tls::new(extra, insecure.clone()));
+        Ok(Net { agent: Agent::with_parts(config, connector, DefaultResolver::default()), insecure })
+    }
+
+    /// Whether the user has said that this server need not be who it says.
+    pub fn is_insecure(&self, server: &Origin) -> bool {
+        self.insecure.contains(&key(server))
     }
 
     /// Sends a request and waits for the head of the answer, whatever its status is.
@@ -82,17 +100,44 @@ impl Net {
         if let Some(length) = length.or((method == Method::POST).then_some(0)) {
             request = request.header(http::header::CONTENT_LENGTH, length);
         }
+        let proxy = proxy_for(&to.origin)?;
         let answer = match payload {
-            Payload::None => self.run(request, SendBody::none()),
-            Payload::Bytes(mut bytes) => self.run(request, SendBody::from_reader(&mut bytes)),
-            Payload::Stream(reader, _) => self.run(request, SendBody::from_reader(reader)),
+            Payload::None => self.run(request, SendBody::none(), proxy),
+            Payload::Bytes(mut bytes) => self.run(request, SendBody::from_reader(&mut bytes), proxy),
+            Payload::Stream(reader, _) => self.run(request, SendBody::from_reader(reader), proxy),
         };
         answer.map_err(|e| fault_of(e, to))
     }
 
-    fn run(&self, request: http::request::Builder, body: SendBody<'_>) -> Result<Answer, ureq::Error> {
-        self.agent.run(request.body(body)?)
+    fn run(
+        &self,
+        request: http::request::Builder,
+        body: SendBody<'_>,
+        proxy: Option<Proxy>,
+    ) -> Result<Answer, ureq::Error> {
+        let request = request.body(body)?;
+        match proxy {
+            None => self.agent.run(request),
+            proxy => self.agent.run(self.agent.configure_request(request).proxy(proxy).build()),
+        }
     }
+}
+
+/// `HOST:PORT`
+fn key(server: &Origin) -> String {
+    format!("{}:{}", server.host, server.port)
+}
+
+fn proxy_for(server: &Origin) -> Result<Option<Proxy>, Fault> {
+    let Some(address) = proxy::of(server, &|name| std::env::var(name).ok()) else { return Ok(None) };
+    let proxy =
+        Proxy::new(&address).ok().filter(|p| matches!(p.protocol(), ProxyProtocol::Http | ProxyProtocol::Https));
+    // The address may hold a password.
+    let wrong = || Fault {
+        remedy: Some("set https_proxy to http://HOST:PORT, or name the registry in no_proxy".to_owned()),
+        ..Fault::protocol(format!("the proxy that the environment names for {} is none of HTTP", server.authority()))
+    };
+    proxy.map(Some).ok_or_else(wrong)
 }
 
 /// What a failed exchange means.
@@ -104,7 +149,10 @@ pub(super) fn fault_of(e: ureq::Error, to: &Address) -> Fault {
         ureq::Error::HostNotFound => unavailable(format!("no address is known for {server}")),
         ureq::Error::Timeout(what) => unavailable(format!("{server} was silent for too long ({what})")),
         ureq::Error::ConnectionFailed => unavailable(format!("no connection to {server}")),
-        ureq::Error::Rustls(e) => Fault::new(Kind::Tls, format!("{server}: {e}")),
+        ureq::Error::Rustls(e) => Fault::new(Kind::Tls, format!("{server}: {}", tls::words(&e))),
+        ureq::Error::ConnectProxyFailed(why) => {
+            unavailable(format!("the proxy makes no connection to {server}: {}", tame(&why, 200)))
+        }
         ureq::Error::Tls(e) => Fault::new(Kind::Tls, format!("{server}: {e}")),
         e => Fault::protocol(format!("{server}: {}", tame(&e.to_string(), 200))),
     }
@@ -112,8 +160,8 @@ pub(super) fn fault_of(e: ureq::Error, to: &Address) -> Fault {
 
 /// The same, of an error while a body is read, too.
 pub(super) fn fault_of_io(e: &io::Error, server: &str) -> Fault {
-    if let Some(tls) = e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-        return Fault::new(Kind::Tls, format!("{server}: {tls}"));
+    if let Some(e) = tls::in_io(e) {
+        return Fault::new(Kind::Tls, format!("{server}: {}", tls::words(e)));
     }
     Fault::new(Kind::Unavailable, format!("{server}: {}", tame(&crate::say::words(e), 200)))
 }

@@ -118,3 +118,18 @@ pub fn output<S: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = S>
     let out = Command::new(program).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
     Ok((out.status, out.stdout))
 }
+
+/// Runs a helper that is told something on its standard input; what it prints goes nowhere.
+pub fn told<S: AsRef<OsStr>>(
+    program: &Path,
+    args: impl IntoIterator<Item = S>,
+    message: &[u8],
+) -> io::Result<ExitStatus> {
+    use std::io::Write;
+    let mut child =
+        Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    // One that does not listen says why by its status.
+    let told = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(message));
+    let status = child.wait()?;
+    if status.success() { told.map(|()| status) } else { Ok(status) }
+}

@@ -6,7 +6,7 @@ use crate::{
         address::Address,
         error::Fault,
         net::{self, Answer, Payload},
-        server::{Ask, Server, refusal},
+        server::{Ask, Server},
     },
     spec::{Digest, digest::Algorithm},
 };
@@ -24,6 +24,7 @@ impl Client {
         let step = || format!("take the blob {digest} of {from_repository} for {}/{}", self.host, self.repository);
         let scope = format!("repository:{}:pull,push repository:{from_repository}:pull", self.repository);
         let mounted = self.own(step, |server| {
+            server.settle(&self.net)?;
             let to = self.uploads(server).with_query("mount", &digest.to_string()).with_query("from", from_repository);
             let answer = self.send(server, Method::POST, &to, vec![], Payload::None, &scope)?;
             match answer.status() {
@@ -33,7 +34,7 @@ impl Client {
                     Ok(false)
                 }
                 status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => Ok(false),
-                _ => Err(refusal(answer, &server.origin)),
+                _ => Err(server.refused(answer)),
             }
         })?;
         Ok(mounted)
@@ -47,17 +48,18 @@ impl Client {
         let step = || format!("upload the blob {digest} to {}/{}", self.host, self.repository);
         let scope = self.push_scope();
         self.own(step, |server| {
+            server.settle(&self.net)?;
             let to = self.uploads(server);
             let answer = self.send(server, Method::POST, &to, vec![], Payload::None, &scope)?;
             if answer.status() != StatusCode::ACCEPTED {
-                return Err(refusal(answer, &server.origin));
+                return Err(server.refused(answer));
             }
             let to = upload(&answer, &to)?.with_query("digest", &digest.to_string());
             let headers = vec![("content-type", "application/octet-stream".to_owned())];
             let answer = self.send(server, Method::PUT, &to, headers, Payload::Stream(content, size), &scope)?;
             match answer.status() {
                 StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
-                _ => Err(refusal(answer, &server.origin)),
+                _ => Err(server.refused(answer)),
             }
         })?;
         Ok(())
@@ -70,13 +72,14 @@ impl Client {
     pub fn put_manifest(&self, wanted: &str, media_type: &str, bytes: &[u8]) -> Result<Digest> {
         let step = || format!("put the manifest {}", self.named(wanted));
         let digest = self.own(step, |server| {
+            server.settle(&self.net)?;
             let digest = digest_of(Algorithm::Sha256, bytes)?;
             let to = server.at(&format!("{}/manifests/{wanted}", self.repository));
             let headers = vec![("content-type", media_type.to_owned())];
             let answer = self.send(server, Method::PUT, &to, headers, Payload::Bytes(bytes), &self.push_scope())?;
             match answer.status() {
                 status if status.is_success() => Ok(digest),
-                _ => Err(refusal(answer, &server.origin)),
+                _ => Err(server.refused(answer)),
             }
         })?;
         Ok(digest)
@@ -100,7 +103,7 @@ impl Client {
         payload: Payload<'_>,
         scope: &str,
     ) -> Result<Answer, Fault> {
-        if to.origin == server.origin {
+        if to.origin == *server.origin() {
             return server.ask(&self.net, to, Ask { method, headers, payload, scope });
         }
         self.net.exchange(&method, to, &headers, payload)
