@@ -20,6 +20,7 @@ mod images;
 mod import;
 mod inspect;
 mod limits;
+mod login;
 mod post_mortem;
 mod pull;
 mod push;
@@ -85,6 +86,10 @@ enum Verb {
     Push(push::Flags),
     /// The verbs of images, as docker groups them
     Image(image::Flags),
+    /// Keep the login for a registry, where docker and podman find it, too
+    Login(login::Login),
+    /// Forget the login for a registry
+    Logout(login::Logout),
     /// List containers
     Ps(containers::List),
     /// Remove containers
@@ -200,6 +205,8 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
         Verb::History(flags) => image::history::history(&flags, &Context::new(global)?),
         Verb::Push(flags) => push::push(&flags, &Context::new(global)?),
         Verb::Image(flags) => image::image(flags, &Context::new(global)?),
+        Verb::Login(flags) => login::login(&flags, &Context::new(global)?),
+        Verb::Logout(flags) => login::logout(&flags),
         Verb::Ps(flags) => containers::list(&flags, &Context::new(global)?),
         Verb::Inspect(flags) => inspect::inspect(&flags, &Context::new(global)?),
         Verb::Update(flags) => update::update(&flags, &Context::new(global)?),

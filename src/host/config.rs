@@ -1,4 +1,5 @@
-//! The configuration file: `config.toml` in XDG's configuration folder.
+//! The configuration files: `/etc/little-container/config.toml`, an administrator's, and `config.toml` in XDG's
+//! configuration folder, whose keys win.
 
 use crate::spec::{
     Network, Storage, Userns,
@@ -6,7 +7,14 @@ use crate::spec::{
 };
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use std::{fs, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// For all users of this machine.
+const SITE: &str = "/etc/little-container/config.toml";
 
 /// Everything that it may say. An unknown key is an error: it would be a setting without effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -26,15 +34,44 @@ pub struct Config {
     pub limits: Option<Strictness>,
     /// `--cgroups` where it is not given.
     pub cgroups: Option<Cgroups>,
+    /// Servers that are asked before a registry, by the registry's host.
+    pub mirrors: Option<BTreeMap<String, Vec<String>>>,
+    /// Registries that may speak plain HTTP or have any certificate.
+    pub insecure_registries: Option<Vec<String>>,
+    /// `--ca` where it is not given.
+    pub ca: Option<PathBuf>,
 }
 
-/// Reads it; a file that is not there says nothing.
+impl Config {
+    /// What another one says where this one says nothing.
+    fn or(self, other: Config) -> Config {
+        Config {
+            default_image: self.default_image.or(other.default_image),
+            store: self.store.or(other.store),
+            storage: self.storage.or(other.storage),
+            network: self.network.or(other.network),
+            userns: self.userns.or(other.userns),
+            limits: self.limits.or(other.limits),
+            cgroups: self.cgroups.or(other.cgroups),
+            mirrors: self.mirrors.or(other.mirrors),
+            insecure_registries: self.insecure_registries.or(other.insecure_registries),
+            ca: self.ca.or(other.ca),
+        }
+    }
+}
+
+/// Reads both; a file that is not there says nothing.
 ///
 /// # Errors
-/// It cannot be read, or not understood; the error says where.
+/// One cannot be read, or not understood; the error says where.
 pub fn read() -> Result<Config> {
-    let Some(path) = super::dirs::config_file() else { return Ok(Config::default()) };
-    let text = match fs::read_to_string(&path) {
+    let site = read_one(Path::new(SITE))?;
+    let own = super::dirs::config_file().map(|path| read_one(&path)).transpose()?;
+    Ok(own.unwrap_or_default().or(site))
+}
+
+fn read_one(path: &Path) -> Result<Config> {
+    let text = match fs::read_to_string(path) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Config::default());
         }
@@ -95,6 +132,16 @@ mod tests {
         assert!(parse("defualt_image = \"x\"").is_err());
         let wrong = parse("# mine\nstorage = \"zfs\"\n").unwrap_err().to_string();
         assert!(wrong.starts_with("line 2: unknown variant") && !wrong.contains('\n'), "{wrong}");
+    }
+
+    #[test]
+    fn the_user_s_keys_win() {
+        let site = parse("ca = \"/a\"\nstorage = \"copy\"\n[mirrors]\n\"docker.io\" = [\"https://m\"]\n").unwrap();
+        let own = parse("ca = \"/b\"\ninsecure_registries = [\"r:5000\"]\n").unwrap();
+        let both = own.or(site);
+        assert_eq!((both.ca.as_deref(), both.storage), (Some(Path::new("/b")), Some(Storage::Copy)));
+        assert_eq!(both.mirrors.unwrap()["docker.io"], ["https://m"]);
+        assert_eq!(both.insecure_registries.unwrap(), ["r:5000"]);
     }
 
     #[test]

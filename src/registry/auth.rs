@@ -40,6 +40,8 @@ pub(super) struct Auth {
 #[derive(Debug, Default)]
 struct State {
     found: Option<Found>,
+    /// Whether it is the secret that is in question, so that without it there is nothing to ask for.
+    insist: bool,
     /// The value of the header by scope, and until when it is good.
     headers: HashMap<String, (Header, Option<Instant>)>,
 }
@@ -56,7 +58,12 @@ impl std::fmt::Debug for Header {
 
 impl Auth {
     pub fn new(found: Option<Found>) -> Auth {
-        Auth { state: Mutex::new(State { found, headers: HashMap::new() }) }
+        Auth { state: Mutex::new(State { found, ..State::default() }) }
+    }
+
+    /// To find out whether a secret is good.
+    pub fn insisting(found: Found) -> Auth {
+        Auth { state: Mutex::new(State { found: Some(found), insist: true, ..State::default() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -173,7 +180,7 @@ impl State {
         let refused =
             matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST);
         let answer = match found {
-            Some(found) if refused => {
+            Some(found) if refused && !self.insist => {
                 say::note(&format!(
                     "{} does not accept the login from {}; going on without one",
                     server.authority(),

@@ -9,7 +9,7 @@ use super::{
     credentials,
     error::{Error, Fault, Kind, tame},
     net::{self, Answer, Net, Payload},
-    server::{Ask, Server},
+    server::{Ask, Server, refusal},
 };
 use crate::spec::{Digest, Reference, digest::Algorithm, reference::DOCKER};
 use anyhow::Result;
@@ -65,7 +65,6 @@ impl Client {
     /// A mirror's address or the file of certificates cannot be understood.
     pub fn new(reference: &Reference, settings: &Settings) -> Result<Client> {
         let host = reference.host.as_str();
-        let name = if host == DOCKER { DOCKER_SERVER } else { host };
         let known = |host: &str| Auth::new(credentials::find(host, &reference.repository));
         let bad = |why: String| Fault::protocol(why).told(host, format!("reach {host}"));
         let mut servers = Vec::new();
@@ -75,11 +74,41 @@ impl Client {
                     .map_err(|why| anyhow::anyhow!("use the mirror {} of {host}: {why}", tame(&mirror.url, 200)))?,
             );
         }
-        servers.push(Server::new(host, name, &settings.insecure, known(host)).map_err(bad)?);
+        servers.push(Server::new(host, server_name(host), &settings.insecure, known(host)).map_err(bad)?);
         let hosts: Vec<&str> = servers.iter().map(|server| server.host.as_str()).collect();
         let net = Net::new(settings, &hosts)?;
         let (host, repository) = (reference.host.clone(), reference.repository.clone());
         Ok(Client { host, repository, servers, offline: settings.offline, net })
+    }
+
+    /// Asks a registry whether it knows this user and password.
+    ///
+    /// # Errors
+    /// An [`Error`]: [`Kind::Unauthorized`] where it does not.
+    pub fn check_login(host: &str, user: &str, password: &str, settings: &Settings) -> Result<()> {
+        let step = || format!("log in to {host}");
+        let failed = |fault: Fault| fault.told(host, step());
+        if settings.offline {
+            return Err(failed(Fault::new(Kind::Offline, "the network is not to be used")).into());
+        }
+        let secret = credentials::Secret::Password { user: user.to_owned(), password: password.to_owned() };
+        let auth = Auth::insisting(credentials::Found { secret, place: "the command line".to_owned() });
+        let server = Server::new(host, server_name(host), &settings.insecure, auth);
+        let server = server.map_err(|why| failed(Fault::protocol(why)))?;
+        let net = Net::new(settings, &[host])?;
+        let ask = Ask { method: Method::GET, headers: vec![], payload: Payload::None, scope: "" };
+        let answer = server.settle(&net).and_then(|_| server.ask(&net, &server.at(""), ask)).map_err(|mut fault| {
+            fault.remedy = fault.remedy.or((fault.kind == Kind::Unauthorized).then(wrong_login));
+            failed(fault)
+        })?;
+        match answer.status() {
+            StatusCode::OK => Ok(()),
+            _ => {
+                let mut fault = refusal(answer, server.origin());
+                fault.remedy = (fault.kind == Kind::Unauthorized).then(wrong_login);
+                Err(failed(fault).into())
+            }
+        }
     }
 
     /// The registry, as in a reference.
@@ -226,6 +255,16 @@ impl Client {
 /// Every media type that a manifest may have.
 const ALL_MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// The server behind the host of a reference.
+fn server_name(host: &str) -> &str {
+    if host == DOCKER { DOCKER_SERVER } else { host }
+}
+
+fn wrong_login() -> String {
+    "check user and password; where there is a second factor, make an access token and take it for the password"
+        .to_owned()
+}
 
 fn nothing() -> Fault {
     Fault::protocol("there is no server to ask")

@@ -43,12 +43,11 @@ pub fn to_write(host: &str, variable: Variables<'_>) -> Option<PathBuf> {
     if let Some(named) = variable("REGISTRY_AUTH_FILE").filter(|v| !v.is_empty()) {
         return Some(named.into());
     }
-    let knows = |file: &PathBuf| {
-        let entries = read(file, super::MAX).ok().flatten().and_then(|bytes| super::parse(&bytes).ok());
-        entries.is_some_and(|entries| {
-            entries.auths.contains_key(&plain_key(host)) || entries.helpers.contains_key(&plain_key(host))
-        })
+    let names = |part: Option<&Value>| {
+        let keys = part.and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        keys.map(|key| plain_key(key)).any(|key| key == plain_key(host))
     };
+    let knows = |file: &PathBuf| whole(file).is_ok_and(|all| names(all.get("auths")) || names(all.get("credHelpers")));
     to_read(variable).into_iter().find(knows).or_else(|| docker(variable))
 }
 
