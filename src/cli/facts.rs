@@ -6,6 +6,7 @@ use super::Context;
 use crate::{
     host::{self, machine, mirror, overlay, resolv},
     image,
+    oci::Platform,
     plan::{
         facts::{Ability, Dirs, Facts, Image, Source, SubIds},
         ids::{self, Caller, Ids},
@@ -113,7 +114,7 @@ fn stored(name: &str, context: &Context) -> Result<Image> {
             gone.display()
         );
     }
-    check_architecture(&image)?;
+    check_platform(&format!("the image {:?}", image.name), &image.platform())?;
     check_store(root)?;
     let raw = |words: &[String]| words.iter().cloned().map(Raw::from).collect();
     Ok(Image {
@@ -129,16 +130,16 @@ fn stored(name: &str, context: &Context) -> Result<Image> {
 }
 
 /// An image for another machine runs only where the kernel was told by which program (binfmt_misc).
-fn check_architecture(image: &images::Image) -> Result<()> {
-    let (own, wanted) = (image::arch::own(), image.architecture.as_str());
+pub fn check_platform(what: &str, platform: &Platform) -> Result<()> {
+    let (own, wanted) = (image::arch::own(), platform.architecture.as_str());
     if image::arch::is_native(wanted) || image::arch::has_interpreter(wanted) {
         return Ok(());
     }
+    let variant = if platform.variant.is_empty() { String::new() } else { format!("/{}", platform.variant) };
     bail!(
-        "the image {:?} is for {wanted}, and this machine is {own}\n  \
+        "{what} is for {wanted}{variant}, and this machine is {own}\n  \
          cause: no interpreter for {wanted} programs is registered in binfmt_misc\n  \
-         fix (an administrator, once): apt install qemu-user-static   # or take an image for {own}",
-        image.name
+         fix (an administrator, once): apt install qemu-user-static   # or take an image for {own}"
     )
 }
 

@@ -1,7 +1,7 @@
 //! The flags of `run`, as they are typed.
 
 use super::limits::RunFlags;
-use crate::spec::{Network, Storage, Userns};
+use crate::spec::{Network, Pull, Storage, Userns};
 use std::{ffi::OsString, path::PathBuf};
 
 /// Flags and words. Names and meanings are docker's and podman's where they have one.
@@ -16,6 +16,12 @@ pub struct Run {
     /// The image; every word is then the command
     #[arg(long, value_name = "IMAGE", conflicts_with = "rootfs")]
     pub image: Option<String>,
+    /// When the image's registry is asked
+    #[arg(long, value_name = "WHEN")]
+    pub pull: Option<Pull>,
+    /// For which machine the image is to be, where there are several: OS/ARCHITECTURE[/VARIANT]
+    #[arg(long, value_name = "PLATFORM", conflicts_with = "rootfs")]
+    pub platform: Option<String>,
     /// Any folder as the root file system, never written to; every word is then the command
     #[arg(long, value_name = "DIR")]
     pub rootfs: Option<PathBuf>,

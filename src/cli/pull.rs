@@ -8,7 +8,7 @@ use crate::{
     say,
     spec::Reference,
     store::images::{self, Image},
-    sys::signal,
+    sys::{clone, signal},
     transfer::{
         progress,
         pull::{Asked, Found, Patience, Pull, Pulled},
@@ -120,6 +120,17 @@ fn fetch(pull: &Pull<'_>, found: &Found, full: &str) -> Result<Image> {
     let image = pull.fetch(found, &ids, progress::fitting(full, todo.bytes).as_ref())?;
     say::tell(&format!("pulled {full} in {:.1} s", begun.elapsed().as_secs_f32()));
     Ok(image)
+}
+
+/// A container is made by a process with one thread. One that looked up a name may still be about to end.
+pub fn settle() -> Result<()> {
+    for _ in 0..200 {
+        if clone::threads()? == 1 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    bail!("another thread of this program goes on and on\n  fix (you): the image is here now; run it again")
 }
 
 /// How failures are borne; tests have less time.

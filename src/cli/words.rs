@@ -3,7 +3,8 @@
 use crate::{
     cli::{Context, flags, variable},
     image,
-    spec::{Raw, Reference, Rootfs},
+    oci::Platform,
+    spec::{Pull, Raw, Reference, Rootfs},
     store::images::{self, WELL_KNOWN, looks_like_reference},
 };
 use anyhow::{Context as _, Result, bail};
@@ -28,23 +29,38 @@ pub struct Meant {
     pub note: Option<String>,
 }
 
-/// Works it out.
+/// Where an image may come from.
+struct Sources<'a> {
+    context: &'a Context,
+    pull: Pull,
+    platform: Option<Platform>,
+}
+
+/// Works it out; fetches the image where it is not here.
 ///
 /// # Errors
-/// An image was named that is not there.
+/// An image was named that is not there and cannot be had.
 pub fn understand(flags: &flags::Run, context: &Context) -> Result<Meant> {
+    let sources = &Sources {
+        context,
+        pull: super::run::choose(flags.pull, "PULL", context.config.pull)?,
+        platform: flags.platform.as_deref().map(super::pull::parse_platform).transpose()?,
+    };
+    if let Some(platform) = &sources.platform {
+        super::facts::check_platform("the image", platform)?;
+    }
     let raw = |words: &[OsString]| words.iter().cloned().map(Raw::from).collect::<Vec<_>>();
     if let Some(dir) = &flags.rootfs {
         return Ok(Meant { rootfs: folder(dir)?, command: raw(&flags.words), guessed: None, note: None });
     }
     if let Some(name) = &flags.image {
-        return Ok(Meant { rootfs: by_name(name, context)?, command: raw(&flags.words), guessed: None, note: None });
+        return Ok(Meant { rootfs: by_name(name, sources)?, command: raw(&flags.words), guessed: None, note: None });
     }
     let Some(first) = flags.words.first() else {
         let (rootfs, note) = default_image(context)?;
         return Ok(Meant { rootfs, command: Vec::new(), guessed: None, note });
     };
-    if let Some(rootfs) = as_image(first, context)? {
+    if let Some(rootfs) = as_image(first, sources)? {
         return Ok(Meant { rootfs, command: raw(&flags.words[1..]), guessed: None, note: None });
     }
     let (rootfs, mut note) = default_image(context)?;
@@ -55,14 +71,14 @@ pub fn understand(flags: &flags::Run, context: &Context) -> Result<Meant> {
     Ok(Meant { rootfs, command: raw(&flags.words), guessed, note })
 }
 
-fn as_image(word: &OsStr, context: &Context) -> Result<Option<Rootfs>> {
+fn as_image(word: &OsStr, sources: &Sources<'_>) -> Result<Option<Rootfs>> {
     let path = Path::new(word);
     if let Some(text) = word.to_str() {
         if text == HOST {
             return Ok(Some(Rootfs::Host));
         }
-        if let Some(image) = named(text, context)? {
-            return Ok(Some(Rootfs::Image(image)));
+        if let Some(image) = named(text, sources.context)? {
+            return by_name(&image, sources).map(Some);
         }
     }
     // A path of the machine before a reference: what is there is what was meant.
@@ -71,10 +87,10 @@ fn as_image(word: &OsStr, context: &Context) -> Result<Option<Rootfs>> {
         return folder(path).map(Some);
     }
     if has_slash && is_archive(path) {
-        return archive(path, context).map(Some);
+        return archive(path, sources.context).map(Some);
     }
     match word.to_str() {
-        Some(text) if looks_like_reference(word) || WELL_KNOWN.contains(&text) => by_name(text, context).map(Some),
+        Some(text) if looks_like_reference(word) || WELL_KNOWN.contains(&text) => by_name(text, sources).map(Some),
         _ => Ok(None),
     }
 }
@@ -106,12 +122,24 @@ fn named(text: &str, context: &Context) -> Result<Option<String>> {
     Ok(found.filter(|image| !text.contains('/') || exact(image)).map(|image| image.name))
 }
 
-fn by_name(name: &str, context: &Context) -> Result<Rootfs> {
+fn by_name(name: &str, sources: &Sources<'_>) -> Result<Rootfs> {
+    let context = sources.context;
     if name == HOST {
         return Ok(Rootfs::Host);
     }
-    if let Some(image) = images::find(context.store.root(), name)? {
-        return Ok(Rootfs::Image(image.name));
+    let image = images::find(context.store.root(), name)?;
+    if let Some(image) = image {
+        if sources.is_enough(&image, name) {
+            return Ok(Rootfs::Image(image.name));
+        }
+        if sources.pull == Pull::Never {
+            bail!(
+                "the image {name:?} that is here is for {}\n  cause: --pull never forbids to fetch the one for --platform\n  \
+                 fix (you): leave --pull never away",
+                image.platform()
+            );
+        }
+        return pulled(name, sources);
     }
     let path = Path::new(name);
     if path.is_dir() && name.contains('/') {
@@ -132,12 +160,36 @@ fn by_name(name: &str, context: &Context) -> Result<Rootfs> {
         );
     }
     let nearest = images::nearest(context.store.root(), name);
+    // A word that stands for nothing but is nearly the name of an image that is here was mistyped.
+    let is_telling = WELL_KNOWN.contains(&name) || looks_like_reference(name.as_ref());
+    if sources.pull != Pull::Never && (is_telling || nearest.is_empty()) {
+        return pulled(name, sources);
+    }
     let meant = if nearest.is_empty() { String::new() } else { format!("did you mean {}? ", nearest.join(", ")) };
     bail!(
-        "no image is called {name:?}\n  cause: it was never imported, and this version does not pull from registries\n  \
-         fix (you): {meant}`little-container images` lists what is there; `little-container import {} FILE-OR-FOLDER` adds one",
+        "no image is called {name:?}\n  cause: it was never imported or pulled{}\n  \
+         fix (you): {meant}`little-container images` lists what is there; `little-container pull {name}` fetches it; \
+         `little-container import {} FILE-OR-FOLDER` makes one",
+        if sources.pull == Pull::Never { ", and --pull never forbids to fetch it now" } else { "" },
         if images::valid_name(name).is_ok() { name } else { "NAME" }
     )
+}
+
+fn pulled(name: &str, sources: &Sources<'_>) -> Result<Rootfs> {
+    let image = super::pull::one(name, sources.platform.as_ref(), None, sources.context)
+        .with_context(|| format!("no image is called {name:?} here"))?;
+    super::pull::settle()?;
+    Ok(Rootfs::Image(image.name))
+}
+
+impl Sources<'_> {
+    /// Whether an image of the store is what is wanted, as it is.
+    fn is_enough(&self, image: &images::Image, name: &str) -> bool {
+        let is_id = image.id.starts_with(name);
+        let fits = self.platform.as_ref().is_none_or(|platform| platform.fit(&image.platform()) > 0);
+        // An id is no name that a registry knows.
+        fits && (self.pull != Pull::Always || is_id)
+    }
 }
 
 /// A default image that was chosen and is not there is no error: the machine's own programs do until it is.

@@ -2,7 +2,7 @@
 //! configuration folder, whose keys win.
 
 use crate::spec::{
-    Network, Storage, Userns,
+    Network, Pull, Storage, Userns,
     limits::{Cgroups, Strictness},
 };
 use anyhow::{Context, Result};
@@ -30,6 +30,8 @@ pub struct Config {
     pub network: Option<Network>,
     /// `--userns` where it is not given.
     pub userns: Option<Userns>,
+    /// `--pull` where it is not given.
+    pub pull: Option<Pull>,
     /// `--limits` where it is not given.
     pub limits: Option<Strictness>,
     /// `--cgroups` where it is not given.

@@ -105,6 +105,19 @@ pub enum Storage {
     Copy,
 }
 
+/// When `run` asks an image's registry (`--pull`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pull {
+    /// Where the image is not here
+    #[default]
+    Missing,
+    /// Every time; what is here does where the registry cannot be asked
+    Always,
+    /// Never
+    Never,
+}
+
 /// Which network the command sees (`--network`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -82,6 +82,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// The machines that it is for.
+    pub fn platform(&self) -> oci::Platform {
+        oci::Platform { os: self.os.clone(), architecture: self.architecture.clone(), variant: self.variant.clone() }
+    }
+
     /// Whether this digest in its registry leads to it: that of its manifest, or of the index that it was chosen from.
     pub fn leads_from(&self, digest: &Digest) -> bool {
         self.origin.as_ref() == Some(digest) || self.manifest.as_ref().is_some_and(|m| m.digest == *digest)

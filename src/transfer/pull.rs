@@ -175,10 +175,8 @@ impl Pull<'_> {
     /// Whether an image of the store is whole, and for the machines that are wanted.
     fn does(&self, image: &Image) -> bool {
         let (wanted, strictly) = self.platform;
-        let is =
-            Platform { os: image.os.clone(), architecture: image.architecture.clone(), variant: image.variant.clone() };
         let whole = image.layers.iter().all(|layer| images::layer_dir(self.store.root(), layer).is_dir());
-        whole && (!strictly || wanted.fit(&is) > 0)
+        whole && (!strictly || wanted.fit(&image.platform()) > 0)
     }
 
     /// The image of the store that a digest leads to.
