@@ -20,12 +20,14 @@ mod images;
 mod import;
 mod inspect;
 mod limits;
+mod load;
 mod login;
 mod post_mortem;
 mod pull;
 mod push;
 mod registries;
 mod run;
+mod save;
 mod stats;
 mod system;
 mod table;
@@ -74,6 +76,10 @@ enum Verb {
     Pull(pull::Flags),
     /// Make an image of a folder or an archive with a root file system
     Import(import::Flags),
+    /// Load images from an archive of docker, podman or skopeo, or from an OCI layout
+    Load(load::Flags),
+    /// Save images as an archive for docker, podman and skopeo, or as an OCI layout
+    Save(save::Flags),
     /// List images
     Images(images::List),
     /// Remove images
@@ -199,6 +205,8 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
         Verb::Run(flags) => run::run(*flags, &Context::new(global)?),
         Verb::Pull(flags) => pull::pull(&flags, &Context::new(global)?),
         Verb::Import(flags) => import::import(&flags, &Context::new(global)?),
+        Verb::Load(flags) => load::load(&flags, &Context::new(global)?),
+        Verb::Save(flags) => save::save(&flags, &Context::new(global)?),
         Verb::Images(flags) => images::list(&flags, &Context::new(global)?),
         Verb::Rmi(flags) => image::remove::remove(&flags, &Context::new(global)?),
         Verb::Tag(flags) => image::tag::tag(&flags, &Context::new(global)?),

@@ -55,6 +55,7 @@ impl Config {
             userns: self.userns.or(other.userns),
             limits: self.limits.or(other.limits),
             cgroups: self.cgroups.or(other.cgroups),
+            pull: self.pull.or(other.pull),
             mirrors: self.mirrors.or(other.mirrors),
             insecure_registries: self.insecure_registries.or(other.insecure_registries),
             ca: self.ca.or(other.ca),

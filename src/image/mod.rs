@@ -15,6 +15,7 @@ pub mod arch;
 mod cpio;
 pub mod digest;
 pub mod layer;
+pub mod members;
 mod notes;
 pub mod owners;
 mod pack;

@@ -49,12 +49,10 @@ pub fn open(source: &OsStr) -> Result<Source> {
 fn folder(fd: OwnedFd) -> Result<Source> {
     let has = |name: &str| dir::stat(fd.as_fd(), name.as_ref()).is_ok();
     if has("oci-layout") || (has("index.json") && has("blobs")) {
-        bail!("an image in OCI layout: `import` takes root file systems; a command for such images comes later");
+        bail!("an image in OCI layout: `import` takes root file systems; `load -i` takes this folder");
     }
     if has("manifest.json") && !has("bin") && !has("usr") {
-        bail!(
-            "an unpacked image of `docker save`: `import` takes root file systems; a command for such images comes later"
-        );
+        bail!("an unpacked image of `docker save`: `import` takes root file systems; `load -i` takes this folder");
     }
     Ok(Source::Folder(fd))
 }
@@ -68,7 +66,26 @@ pub fn archive(input: impl Read + 'static) -> Result<Source> {
         Format::Tar => Ok(Source::Archive(Box::new(Whole(stream)))),
         Format::Cpio => Ok(Source::Cpio(Box::new(stream))),
         Format::Packed(_) => bail!("compressed twice: decompress it once first"),
+        Format::Image => {
+            bail!("an archive of an image (docker save, OCI): `import` takes root file systems; `load` takes this one")
+        }
         Format::Refused(what) if packed => bail!("compressed, and inside: {what}"),
+        Format::Refused(what) => bail!("{what}"),
+    }
+}
+
+/// The plain tar stream of an archive with an image in it, which may be compressed as for [`archive`].
+///
+/// # Errors
+/// It is something else; the error says what.
+pub fn image_archive(input: impl Read + 'static) -> Result<Box<dyn Read>> {
+    let mut stream = Stream::new(Box::new(input))?;
+    let packed = stream.is_packed();
+    let head = if packed { stream.peek(HEAD).context("decompressing") } else { Ok(stream.peek(HEAD)?) };
+    match sniff::format(head?) {
+        Format::Tar | Format::Image => Ok(Box::new(Whole(stream))),
+        Format::Cpio => bail!("a cpio archive, not one of an image: `import` takes it"),
+        Format::Packed(_) => bail!("compressed twice: decompress it once first"),
         Format::Refused(what) => bail!("{what}"),
     }
 }

@@ -128,6 +128,20 @@ impl Part {
         Ok(self.lock)
     }
 
+    /// It is a file of the store's own folders whose content the caller has hashed: that takes its place, without a second
+    /// copy where the file system has hard links.
+    ///
+    /// # Errors
+    /// Those of link(2) or of copying.
+    pub fn adopt(self, file: &std::path::Path) -> Result<Lock> {
+        let take = || -> io::Result<()> {
+            fs::remove_file(&self.path)?;
+            fs::hard_link(file, &self.path).or_else(|_| fs::copy(file, &self.path).map(drop))
+        };
+        take().with_context(|| format!("write the blob {}", self.place.display()))?;
+        self.commit()
+    }
+
     /// It was needed only once, or is wrong: it goes away.
     ///
     /// # Errors

@@ -10,14 +10,17 @@
 //! [`install`] is the one way in: whatever brings an image has its manifest and configuration as bytes, and an [`Origin`]
 //! that opens its packed layers.
 
+mod archive;
 pub mod check;
 pub mod install;
 mod layers;
+pub mod load;
 mod packed;
 mod plain;
 pub mod progress;
 pub mod pull;
 pub mod push;
+pub mod save;
 
 pub use install::{Install, Origin, Stream, install};
 pub use progress::{Progress, Silent};

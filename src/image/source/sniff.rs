@@ -11,6 +11,8 @@ pub enum Format {
     /// One of the three formats with a header in digits: newc, crc, odc.
     Cpio,
     Packed(Packing),
+    /// A tar archive with an image in it, not a root file system.
+    Image,
     /// Recognised and not taken; the text is the whole message.
     Refused(&'static str),
 }
@@ -116,13 +118,8 @@ fn tar(header: &Header) -> Format {
     let path = header.path_bytes();
     let path = path.strip_prefix(b"./").unwrap_or(&path);
     let path = path.strip_suffix(b"/").unwrap_or(path);
-    // Old archives of `docker save` begin with the folder of a layer, which is named by its digest.
-    let layer = path.len() == 64 && path.iter().all(u8::is_ascii_hexdigit);
-    if layer || IMAGE_ARCHIVE.contains(&path) {
-        return Format::Refused(
-            "an archive of an image (docker save, OCI): `import` takes root file systems (docker export); a command for \
-             image archives comes later",
-        );
-    }
-    Format::Tar
+    // Archives of `docker save` begin with a layer, which is named by its digest: the folder of one, or the file.
+    let stem = path.strip_suffix(b".json").or_else(|| path.strip_suffix(b".tar")).unwrap_or(path);
+    let layer = stem.len() == 64 && stem.iter().all(u8::is_ascii_hexdigit);
+    if layer || IMAGE_ARCHIVE.contains(&path) { Format::Image } else { Format::Tar }
 }

@@ -119,7 +119,7 @@ impl Stream {
                 Format::Cpio => return Ok(true),
                 Format::Packed(packing) if !self.is_packed() => self.unpack(packing).context("decompressing")?,
                 Format::Packed(_) => bail!("compressed twice: decompress it once first"),
-                Format::Tar => bail!("a tar archive follows the cpio archive"),
+                Format::Tar | Format::Image => bail!("a tar archive follows the cpio archive"),
                 Format::Refused(_) => bail!("what follows the cpio archive is neither one more nor compressed"),
             }
             self.stretches += 1;
