@@ -40,6 +40,8 @@ pub fn write(all: &[Whole], store: &Store, to: &mut dyn Sink) -> Result<()> {
     let index = serde_json::to_vec(&index)?;
     to.file("oci-layout", LAYOUT.len() as u64, &mut &LAYOUT[..])?;
     to.file("index.json", index.len() as u64, &mut &index[..])?;
+    to.folder("blobs")?;
+    to.folder("blobs/sha256")?;
     let mut done = BTreeSet::new();
     for image in all {
         let blobs = std::iter::once(&image.descriptor).chain(image.manifest.blobs());

@@ -110,6 +110,8 @@ impl Output {
 pub trait Sink {
     /// A file of exactly `size` bytes.
     fn file(&mut self, name: &str, size: u64, content: &mut dyn Read) -> Result<()>;
+    /// A folder, before what is in it: some readers make those that are left out as root's, and fail.
+    fn folder(&mut self, name: &str) -> Result<()>;
     /// There are no more.
     fn end(&mut self) -> Result<()>;
 }
@@ -128,20 +130,15 @@ impl<'a> Tar<'a> {
 
 impl Sink for Tar<'_> {
     fn file(&mut self, name: &str, size: u64, content: &mut dyn Read) -> Result<()> {
-        let mut header = tar::Header::new_ustar();
-        header.set_path(name)?;
-        header.set_size(size);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_cksum();
-        self.out.write_all(header.as_bytes())?;
+        self.out.write_all(header(name, size, tar::EntryType::Regular)?.as_bytes())?;
         let copied = io::copy(content, &mut self.out)?;
         ensure!(copied == size, "{name} has {copied} bytes, not {size}: it changed meanwhile");
         let filling = usize::try_from(size.wrapping_neg() % 512)?;
         Ok(self.out.write_all(&[0; 512][..filling])?)
+    }
+
+    fn folder(&mut self, name: &str) -> Result<()> {
+        Ok(self.out.write_all(header(&format!("{name}/"), 0, tar::EntryType::Directory)?.as_bytes())?)
     }
 
     fn end(&mut self) -> Result<()> {
@@ -149,18 +146,31 @@ impl Sink for Tar<'_> {
     }
 }
 
+fn header(name: &str, size: u64, kind: tar::EntryType) -> Result<tar::Header> {
+    let mut header = tar::Header::new_ustar();
+    header.set_path(name)?;
+    header.set_size(size);
+    header.set_mode(if kind == tar::EntryType::Directory { 0o755 } else { 0o644 });
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_entry_type(kind);
+    header.set_cksum();
+    Ok(header)
+}
+
 /// A folder.
 pub struct Folder(PathBuf);
 
 impl Sink for Folder {
     fn file(&mut self, name: &str, size: u64, content: &mut dyn Read) -> Result<()> {
-        let path = self.0.join(name);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let copied = io::copy(content, &mut File::create_new(&path)?)?;
+        let copied = io::copy(content, &mut File::create_new(self.0.join(name))?)?;
         ensure!(copied == size, "{name} has {copied} bytes, not {size}: it changed meanwhile");
         Ok(())
+    }
+
+    fn folder(&mut self, name: &str) -> Result<()> {
+        Ok(fs::create_dir(self.0.join(name))?)
     }
 
     fn end(&mut self) -> Result<()> {
