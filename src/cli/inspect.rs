@@ -11,7 +11,7 @@ use crate::{
     },
     sys::process,
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,10 @@ pub fn inspect(flags: &Flags, context: &Context) -> Result<u8> {
         Some(Kind::Container) => one(name, context, &machine),
         None => match (one(name, context, &machine), images::find(context.store.root(), name)) {
             (Err(_), Ok(Some(_))) => image::inspect::one(name, context),
+            (Err(e), _) if e.to_string().starts_with("no container is called") => bail!(
+                "no container and no image is called {name:?}\n  \
+                 fix (you): `little-container ps -a` and `little-container images` list them"
+            ),
             (told, _) => told,
         },
     });
