@@ -17,7 +17,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+pub mod marks;
 mod relative;
+use marks::Marks;
 use relative::relative;
 
 use super::cpio::Cpio;
@@ -65,6 +67,12 @@ pub struct Unpacked {
     pub records: Vec<OwnerRecord>,
     /// What there is to tell the user: one line for each kind, never one for each file.
     pub notes: Vec<String>,
+    /// Some marks of the layer are plain `.wh.` files, which fuse-overlayfs and the copy read, and the kernel does not.
+    #[serde(default)]
+    pub plain_whiteouts: bool,
+    /// The layer hides all below it. An overlay does not read that from a root: the lower ones are to be left out.
+    #[serde(default)]
+    pub opaque_root: bool,
 }
 
 /// Unpacks a plain tar stream into the empty folder `root`, with the default [`Limits`]. An error names the entry and
@@ -75,8 +83,24 @@ pub fn unpack(input: impl Read, root: BorrowedFd<'_>, owners: &Owners) -> Result
 
 /// [`unpack`] with other bounds.
 pub fn unpack_within(input: impl Read, root: BorrowedFd<'_>, owners: &Owners, limits: &Limits) -> Result<Unpacked> {
+    unpack_as(input, root, owners, limits, None)
+}
+
+/// Unpacks one of several layers into the empty folder `root` of its own: whiteouts and opaque marks come to disk in the
+/// form that an overlay reads. An archive without entries is fine. Errors are those of [`unpack`].
+pub fn unpack_layer(input: impl Read, root: BorrowedFd<'_>, owners: &Owners, limits: &Limits) -> Result<Unpacked> {
+    unpack_as(input, root, owners, limits, Some(Marks::default()))
+}
+
+fn unpack_as(
+    input: impl Read,
+    root: BorrowedFd<'_>,
+    owners: &Owners,
+    limits: &Limits,
+    marks: Option<Marks>,
+) -> Result<Unpacked> {
     let mut tape = Tape::new(BufReader::with_capacity(BUFFER, Hashing::new(input)), limits);
-    let unpacked = members(&mut tape, Target::new(root, *owners, (0, 0)), limits)?;
+    let unpacked = members(&mut tape, Target::new(root, *owners, (0, 0)), limits, marks)?;
     Ok(Unpacked { diff_id: tape.finish()?.into_inner().finish(), ..unpacked })
 }
 
@@ -86,7 +110,7 @@ pub fn unpack_cpio(input: Stream, root: BorrowedFd<'_>, owners: &Owners) -> Resu
     let limits = Limits::default();
     let mut target = Target::new(root, *owners, (0, 0));
     target.set_implied(Time::default())?;
-    let mut unpacked = members(&mut Cpio::new(input, &limits), target, &limits)?;
+    let mut unpacked = members(&mut Cpio::new(input, &limits), target, &limits, None)?;
     unpacked.diff_id = pack(root, &unpacked.records, io::sink()).context("the hash of the tree")?.diff_id;
     Ok(unpacked)
 }
@@ -101,8 +125,8 @@ pub trait Members: Read {
 }
 
 /// Writes all members; the `diff_id` is left empty.
-fn members<A: Members>(archive: &mut A, target: Target<'_>, limits: &Limits) -> Result<Unpacked> {
-    let mut unpacking = Unpacking { target, limits, whiteouts: A::WHITEOUTS, size: 0, buffer: vec![0; BUFFER] };
+fn members<A: Members>(archive: &mut A, target: Target<'_>, limits: &Limits, marks: Option<Marks>) -> Result<Unpacked> {
+    let mut unpacking = Unpacking { target, limits, whiteouts: A::WHITEOUTS, size: 0, buffer: vec![0; BUFFER], marks };
     let mut entries = 0;
     while let Some(member) = archive.next_member().with_context(|| format!("entry {}", entries + 1))? {
         entries += 1;
@@ -110,11 +134,20 @@ fn members<A: Members>(archive: &mut A, target: Target<'_>, limits: &Limits) -> 
         ensure!(entries <= limits.max_entries, "more than {} entries in one archive", limits.max_entries);
         unpacking.member(&member, archive).with_context(place)?;
     }
-    ensure!(entries > 0, "the archive is empty");
-    let Unpacking { mut target, size, .. } = unpacking;
+    let Unpacking { mut target, size, marks, .. } = unpacking;
+    ensure!(entries > 0 || marks.is_some(), "the archive is empty");
+    let mut marks = marks.unwrap_or_default();
+    marks.write(&mut target)?;
     target.finish()?;
-    let diff_id = String::new();
-    Ok(Unpacked { diff_id, size, entries, records: target.take_records(), notes: target.notes.lines() })
+    Ok(Unpacked {
+        diff_id: String::new(),
+        size,
+        entries,
+        records: target.take_records(),
+        notes: target.notes.lines(),
+        plain_whiteouts: marks.plain,
+        opaque_root: marks.opaque_root,
+    })
 }
 
 struct Unpacking<'a> {
@@ -123,6 +156,8 @@ struct Unpacking<'a> {
     whiteouts: bool,
     size: u64,
     buffer: Vec<u8>,
+    /// For a layer of its own; `None` where whiteouts are applied to this very tree.
+    marks: Option<Marks>,
 }
 
 impl Unpacking<'_> {
@@ -135,6 +170,10 @@ impl Unpacking<'_> {
             if flag != b'V' {
                 self.target.notes.add(kind, &member.path);
             }
+            return Ok(());
+        }
+        if self.marks.is_some() && marks::below_mark(&path) {
+            self.target.notes.add("entries below a whiteout left out", &member.path);
             return Ok(());
         }
         if self.whiteouts
@@ -227,14 +266,24 @@ impl Unpacking<'_> {
         dir::hard_link(old.folder.as_fd(), old.name, spot.folder.as_fd(), spot.name).with_context(named)
     }
 
-    /// `.wh.NAME` removes NAME of the same tree; `.wh..wh.*` (the opaque mark, and aufs's own) stands for no file
+    /// `.wh.NAME` removes NAME of the same tree, or of the layers below this one; `.wh..wh.*` (the opaque mark, and aufs's own) stands for no file
     /// (image-spec, layer.md, "Whiteouts").
     fn whiteout(&mut self, path: &Path, removed: &[u8]) -> Result<()> {
+        if let Some(marks) = &mut self.marks
+            && removed == b".wh..opq"
+        {
+            marks.add_opaque(path.parent().unwrap_or(Path::new("")));
+            return Ok(());
+        }
         if removed.starts_with(b".wh.") {
             return Ok(());
         }
         ensure!(!matches!(removed, b"" | b"." | b".."), "bad whiteout");
         let path = path.with_file_name(OsStr::from_bytes(removed));
+        if let Some(marks) = &mut self.marks {
+            marks.add_gone(path);
+            return Ok(());
+        }
         match self.target.existing(&path) {
             Ok(spot) => Ok(self.target.clear(&spot)?),
             // No folder, so nothing in it.

@@ -27,7 +27,7 @@ mod target;
 mod tree;
 
 pub use arch::architecture_of;
-pub use layer::{Limits, Unpacked, clone_tree, copy_tree, unpack, unpack_cpio, unpack_within};
+pub use layer::{Limits, Unpacked, clone_tree, copy_tree, unpack, unpack_cpio, unpack_layer, unpack_within};
 pub use owners::{Device, OwnerRecord, Owners};
 pub use pack::{Packed, pack};
 pub use same::difference;

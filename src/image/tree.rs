@@ -58,7 +58,15 @@ fn copy(source: BorrowedFd<'_>, root: BorrowedFd<'_>, owners: Owners, sum: Sum) 
     }
     let Copying { mut target, sum, size, entries, .. } = copying;
     target.finish()?;
-    Ok(Unpacked { diff_id: sum.finish(), size, entries, records: target.take_records(), notes: target.notes.lines() })
+    Ok(Unpacked {
+        diff_id: sum.finish(),
+        size,
+        entries,
+        records: target.take_records(),
+        notes: target.notes.lines(),
+        plain_whiteouts: false,
+        opaque_root: false,
+    })
 }
 
 struct Copying<'a> {

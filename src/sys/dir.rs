@@ -107,6 +107,11 @@ pub fn make_fifo(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> io::Result<()>
     Ok(rustix::fs::mknodat(dir, name, FileType::Fifo, Mode::from_raw_mode(mode), 0)?)
 }
 
+/// mknodat(2) of the character device 0:0, which an overlay takes for a whiteout; a plain user may since Linux 5.8.
+pub fn make_whiteout(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    Ok(rustix::fs::mknodat(dir, name, FileType::CharacterDevice, Mode::empty(), 0)?)
+}
+
 /// linkat(2) without `AT_SYMLINK_FOLLOW`: a link to a symbolic link is a second name of the symbolic link itself.
 pub fn hard_link(from: BorrowedFd<'_>, old: &OsStr, to: BorrowedFd<'_>, new: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::linkat(from, old, to, new, AtFlags::empty())?)

@@ -11,6 +11,7 @@ use crate::image::Device;
 
 mod formats;
 mod hostile;
+mod marks;
 
 /// An archive that is being written, with no check of names.
 struct Tar(Builder<Vec<u8>>);
