@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::layer::Unpacked;
+use super::layer::{Unpacked, marks};
 use super::owners::{Device, Owners};
 use super::target::{Attributes, Spot, Target};
 use crate::sys::dir::{self, Kind, Meta};
 
 mod content;
+mod join;
 use content::Sum;
 pub use content::xattrs;
 
@@ -28,16 +29,17 @@ pub use content::xattrs;
 /// the content or the path of the file it is a hard link of; each part with its length before it. Two copies of the same
 /// tree have the same, on any file system. It is no hash of an archive, so it equals that of no tar of the same tree.
 pub fn copy_tree(source: BorrowedFd<'_>, root: BorrowedFd<'_>, owners: &Owners) -> Result<Unpacked> {
-    copy(source, root, *owners, Sum::new())
+    copy(source, root, *owners, Sum::new(), false)
 }
 
 /// [`copy_tree`] without the hash (`diff_id` stays empty), so that content need not be read where the file system can
-/// share it: for the private copy of a layer that is in the store already.
+/// share it: for the private copy of a layer that is in the store already. `root` may hold the layers below: whiteouts,
+/// opaque folders and files of another kind take away what they hide there, and leave nothing of themselves.
 pub fn clone_tree(source: BorrowedFd<'_>, root: BorrowedFd<'_>, owners: &Owners) -> Result<Unpacked> {
-    copy(source, root, *owners, Sum::none())
+    copy(source, root, *owners, Sum::none(), true)
 }
 
-fn copy(source: BorrowedFd<'_>, root: BorrowedFd<'_>, owners: Owners, sum: Sum) -> Result<Unpacked> {
+fn copy(source: BorrowedFd<'_>, root: BorrowedFd<'_>, owners: Owners, sum: Sum, joins: bool) -> Result<Unpacked> {
     // Files of the caller are of the owner that `root` has, in whatever user namespace this runs.
     let own = dir::stat_fd(root)?;
     let mut copying = Copying {
@@ -46,6 +48,7 @@ fn copy(source: BorrowedFd<'_>, root: BorrowedFd<'_>, owners: Owners, sum: Sum) 
         itself: own.inode,
         names: HashMap::new(),
         sum,
+        joins,
         size: 0,
         entries: 0,
     };
@@ -77,6 +80,8 @@ struct Copying<'a> {
     /// The first path of each file with several names.
     names: HashMap<(u64, u64), PathBuf>,
     sum: Sum,
+    /// Onto lower layers, with the marks of an overlay.
+    joins: bool,
     size: u64,
     entries: u64,
 }
@@ -90,6 +95,9 @@ impl Copying<'_> {
             return Ok(());
         };
         names.sort();
+        if self.joins {
+            self.remove_hidden(path, opened.as_fd(), &mut names)?;
+        }
         let mut deeper = Vec::new();
         for name in names {
             let child = path.join(&name);
@@ -129,6 +137,7 @@ impl Copying<'_> {
                 true
             }
             Kind::Fifo => {
+                self.target.clear(&spot)?;
                 dir::make_fifo(spot.folder.as_fd(), spot.name, 0o600)?;
                 self.target.dress(&spot, &attributes(&meta, Vec::new()), None, false)?;
                 self.sum.record(b"fifo", path, &meta, b"");
@@ -154,6 +163,9 @@ impl Copying<'_> {
             return Ok(false);
         };
         let old = self.target.existing(first)?;
+        if self.joins {
+            self.target.clear(spot)?;
+        }
         dir::hard_link(old.folder.as_fd(), old.name, spot.folder.as_fd(), spot.name)?;
         self.sum.record(b"hard link", spot.path, meta, first.as_os_str().as_bytes());
         self.entries += 1;
@@ -180,8 +192,12 @@ impl Copying<'_> {
     }
 
     fn add_folder(&mut self, path: &Path, meta: &Meta, opened: BorrowedFd<'_>) -> Result<()> {
+        let mut xattrs = xattrs(opened);
+        if self.joins {
+            xattrs.retain(|(name, _)| !marks::is_attribute(name));
+        }
         let spot = self.target.spot(path)?;
-        self.target.folder(&spot, &attributes(meta, xattrs(opened)))?;
+        self.target.folder(&spot, &attributes(meta, xattrs))?;
         self.sum.record(b"folder", path, meta, b"");
         self.entries += 1;
         Ok(())

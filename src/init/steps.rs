@@ -17,13 +17,16 @@ use crate::{
 use std::{
     fmt::Write,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
     time::{Duration, Instant},
 };
 
 /// How long fuse-overlayfs may take to mount.
 const FUSE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bytes that mount(2) takes as options: one page, with a zero at its end.
+const OPTIONS_MAX: usize = 4096;
 
 /// For what holds data of the kernel, never programs or devices.
 const NOTHING: Attributes = Attributes { read_only: false, no_suid: true, no_dev: true, no_exec: true };
@@ -299,12 +302,21 @@ pub(super) fn change(tree: &OwnedFd, attributes: Attributes, recursive: bool, pa
 }
 
 fn mount_overlay(overlay: &Overlay, volatile: bool) -> io::Result<()> {
-    let mut data = overlay.options();
     // userxattr: a user namespace may not write the trusted.* ones (overlayfs.rst).
-    data.extend(b",userxattr");
-    if volatile {
-        data.extend(b",volatile");
+    let rest: &[u8] = if volatile { b",userxattr,volatile" } else { b",userxattr" };
+    let mut data = overlay.options();
+    let mut open = Vec::new();
+    if data.len() + rest.len() >= OPTIONS_MAX {
+        // Many layers: by descriptors, whose paths are short. They need only last as long as the call.
+        let mut short = overlay.clone();
+        for layer in &mut short.lower {
+            let folder = crate::sys::dir::open_root(layer.path())?;
+            *layer = Raw::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+            open.push(folder);
+        }
+        data = short.options();
     }
+    data.extend(rest);
     mount::mount_new("overlay", overlay.target.path(), Attributes::default(), &data)
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotADirectory, NotFound, PermissionDenied, Unsupported};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,18 @@ pub const OPAQUE_FILE: &str = ".wh..wh..opq";
 
 /// The attribute that makes a folder opaque to an overlay mounted with `userxattr`.
 pub const OPAQUE: &str = "user.overlay.opaque";
+
+/// Whether the folder of a layer is opaque by an attribute.
+pub fn is_opaque(folder: BorrowedFd<'_>) -> bool {
+    let ours = |name: &OsString| is_attribute(name.as_bytes()) && name.as_bytes().ends_with(b".opaque");
+    let names = dir::xattr_names(folder).unwrap_or_default();
+    names.iter().filter(|name| ours(name)).any(|name| dir::read_xattr(folder, name).is_ok_and(|value| value == b"y"))
+}
+
+/// Whether an attribute is one of a driver's own, which nobody sees through its mount.
+pub fn is_attribute(name: &[u8]) -> bool {
+    [&b"user.overlay."[..], b"user.fuseoverlayfs."].iter().any(|prefix| name.starts_with(prefix))
+}
 
 /// Whether a folder above the last component has the name of a mark, as in what aufs kept for itself.
 pub fn below_mark(path: &Path) -> bool {

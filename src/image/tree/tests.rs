@@ -78,3 +78,42 @@ fn what_cannot_be_copied_is_noted_once() {
     );
     assert!(source.join("inner/target/inner").is_dir() && !source.join("inner/target/inner/target").exists());
 }
+
+#[test]
+fn a_layer_takes_away_what_it_hides() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    for folder in ["low/d/sub", "low/o", "low/p", "low/was-folder", "up/d", "up/o", "up/p", "up/was-link", "to"] {
+        fs::create_dir_all(at(folder)).unwrap();
+    }
+    for file in ["low/+x", "low/d/sub/a", "low/d/kept", "low/o/low", "low/p/low", "low/gone", "low/was-folder/a"] {
+        fs::write(at(file), "low").unwrap();
+    }
+    symlink("/d", at("low/was-link")).unwrap();
+    for file in ["up/+x", "up/.wh.+x", "up/o/own", "up/p/own", "up/p/.wh..wh..opq", "up/was-folder", "up/was-link/own"]
+    {
+        fs::write(at(file), "up").unwrap();
+    }
+    fs::hard_link(at("up/o/own"), at("up/z")).unwrap();
+    fs::write(at("low/z"), "low").unwrap();
+    let open = |name: &str| dir::open_root(&at(name)).unwrap();
+    dir::make_whiteout(open("up").as_fd(), "gone".as_ref()).unwrap();
+    dir::make_whiteout(open("up/d").as_fd(), "sub".as_ref()).unwrap();
+    dir::set_xattr(open("up/o"), marks::OPAQUE.as_ref(), b"y").unwrap();
+    for layer in ["low", "up"] {
+        let done = clone_tree(open(layer).as_fd(), open("to").as_fd(), &Owners::Single).unwrap();
+        assert_eq!((done.records.len(), done.notes.len()), (0, 0), "{:?}", done.notes);
+    }
+    let list = |name: &str| {
+        let mut names = dir::list(open(name).as_fd()).unwrap();
+        names.sort();
+        names.into_iter().map(|name| name.into_string().unwrap()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(list("to"), "+x d o p was-folder was-link z");
+    assert_eq!((list("to/d"), list("to/o"), list("to/p")), ("kept".into(), "own".into(), "own".into()));
+    assert_eq!(list("to/was-link"), "own");
+    assert!(dir::xattr_names(open("to/o")).unwrap().is_empty());
+    for file in ["to/+x", "to/was-folder", "to/z"] {
+        assert_eq!(fs::read_to_string(at(file)).unwrap(), "up");
+    }
+}
