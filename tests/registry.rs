@@ -98,5 +98,9 @@ fn uploads() {
 mod login;
 #[path = "registry/mirrors.rs"]
 mod mirrors;
+#[path = "registry/places.rs"]
+mod places;
+#[path = "registry/trust.rs"]
+mod trust;
 #[path = "registry/wrong.rs"]
 mod wrong;

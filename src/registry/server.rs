@@ -82,21 +82,21 @@ impl Server {
         if let [only] = self.origins.as_slice() {
             return Ok(self.settled.get_or_init(|| only.clone()));
         }
-        let mut first = None;
+        let mut faults = Vec::new();
         for origin in &self.origins {
             let to = origin.at(format!("{}/v2/", self.prefix));
             match net.exchange(&Method::GET, &to, &[], Payload::None) {
                 // That is how servers of HTTPS answer plain HTTP.
                 Ok(answer) if !origin.https && answer.status() == StatusCode::BAD_REQUEST => {
-                    first.get_or_insert_with(|| refusal(answer, origin));
+                    faults.push(refusal(answer, origin));
                 }
                 Ok(_) => return Ok(self.settled.get_or_init(|| origin.clone())),
-                Err(fault) => {
-                    first.get_or_insert(fault);
-                }
+                Err(fault) => faults.push(fault),
             }
         }
-        Err(first.unwrap_or_else(|| Fault::protocol("there is no server to ask")))
+        // A certificate that is refused says more than a server that does not understand.
+        let best = faults.iter().position(|fault| fault.kind == Kind::Tls).unwrap_or(0);
+        Err(faults.swap_remove(best))
     }
 
     /// A place below `/v2/`.
