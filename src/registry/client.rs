@@ -11,9 +11,12 @@ use super::{
     net::{self, Answer, Net, Payload},
     server::{Ask, Server, refusal},
 };
-use crate::spec::{Digest, Reference, digest::Algorithm, reference::DOCKER};
+use crate::{
+    say,
+    spec::{Digest, Reference, digest::Algorithm, reference::DOCKER},
+};
 use anyhow::Result;
-use std::{fmt, io::Read};
+use std::{fmt, io::Read, sync::atomic::Ordering};
 use ureq::http::{Method, StatusCode};
 
 /// The registry that [`crate::spec::reference::DOCKER`] means.
@@ -193,6 +196,12 @@ impl Client {
         absent_is_none(found).map(|found| found.is_some())
     }
 
+    /// Asks no mirror any more: for when the content of a blob was not what its digest says.
+    pub fn distrust_mirrors(&self) {
+        let (_, mirrors) = self.servers.split_last().unzip();
+        mirrors.into_iter().flatten().for_each(|mirror: &Server| mirror.is_out.store(true, Ordering::Relaxed));
+    }
+
     fn named(&self, wanted: &str) -> String {
         let mark = if wanted.contains(':') { '@' } else { ':' };
         format!("{}/{}{mark}{wanted}", self.host, self.repository)
@@ -202,10 +211,15 @@ impl Client {
     fn each<T>(&self, step: impl Fn() -> String, ask: impl Fn(&Server) -> Result<T, Fault>) -> Result<T, Error> {
         let (own, mirrors) = self.servers.split_last().ok_or_else(|| self.failed(&step, nothing()))?;
         self.check_online(&step)?;
-        for mirror in mirrors {
+        for mirror in mirrors.iter().filter(|mirror| !mirror.is_out.load(Ordering::Relaxed)) {
             match ask(mirror) {
                 Ok(found) => return Ok(found),
-                Err(fault) => crate::say::info(&format!("the mirror {} has failed: {}", mirror.origin(), fault.cause)),
+                Err(fault) => {
+                    // It may lack one thing and have the next. One that is not there would be waited for each time.
+                    let is_out = matches!(fault.kind, Kind::Unavailable | Kind::Tls | Kind::Protocol);
+                    mirror.is_out.fetch_or(is_out, Ordering::Relaxed);
+                    say::info(&format!("the mirror {} has failed: {}", mirror.origin(), fault.cause));
+                }
             }
         }
         ask(own).map_err(|fault| self.failed(&step, fault))

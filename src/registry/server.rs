@@ -12,7 +12,7 @@ use super::{
 };
 use std::{
     io::{self, Read},
-    sync::OnceLock,
+    sync::{OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 use ureq::http::{Method, StatusCode};
@@ -41,6 +41,8 @@ pub(super) struct Server {
     /// What stands before `/v2/`.
     prefix: String,
     pub auth: Auth,
+    /// It is not asked again: a mirror that cannot be reached, or sends what it should not.
+    pub is_out: AtomicBool,
 }
 
 impl Server {
@@ -55,7 +57,14 @@ impl Server {
         } else {
             vec![first]
         };
-        Ok(Server { host: host.to_owned(), origins, settled: OnceLock::new(), prefix: String::new(), auth })
+        Ok(Server {
+            host: host.to_owned(),
+            origins,
+            settled: OnceLock::new(),
+            prefix: String::new(),
+            auth,
+            is_out: AtomicBool::new(false),
+        })
     }
 
     /// A mirror: `HOST[:PORT][/PATH]`, or an address.

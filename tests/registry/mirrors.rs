@@ -24,9 +24,14 @@ fn in_their_order_and_then_the_registry() {
         assert_eq!(asked.count("GET", &format!("/cache/v2/app/one/manifests/{name}")), 1);
     }
     assert_eq!(registry.count("GET", "/manifests/"), 1);
-    two.fault("GET", "/manifests/", 1, Fault::Answer(200, vec![], b"{}".to_vec()));
+    // One that lacks something is asked again, one that lies is not.
+    one.put_manifest("app/one", "v1", MANIFEST, b"{}");
+    two.put_manifest("app/one", "v1", MANIFEST, b"{}");
     assert_eq!(client.manifest("v1", &[MANIFEST]).unwrap().bytes, b"{}");
-    assert_eq!(registry.count("GET", "/manifests/"), 1);
+    assert_eq!((one.count("GET", "/manifests/"), two.count("GET", "/manifests/")), (1 + 1, 1));
+    client.distrust_mirrors();
+    assert_eq!(client.manifest("v1", &[MANIFEST]).unwrap().bytes, b"{}");
+    assert_eq!((one.count("GET", "/manifests/"), registry.count("GET", "/manifests/")), (2, 2));
 }
 
 #[test]

@@ -13,6 +13,8 @@
 //! registry.require(Access::…)                             // from now on 401 to those who are not let in
 //! ```
 //!
+//! The same is to be found below `/cache/v2/`, as at a mirror with a path.
+//!
 //! A fault belongs to requests whose method is the given one (`"*"`: any) and whose path contains the given text; it is
 //! used up after so many of them. Blobs are one pool for all repositories. Mounts: by default 201 where the blob is
 //! there; [`Registry::refuse_mounts`] starts an upload instead. Uploads: POST, PUT with `digest=`; PATCH is 405.
@@ -302,6 +304,7 @@ impl Shared {
 
     fn refuse(&self, asked: &Asked) -> Option<Reply> {
         let path = asked.path.split('?').next().unwrap_or_default();
+        let path = path.strip_prefix("/cache").unwrap_or(path);
         if !path.starts_with("/v2") {
             return None;
         }
@@ -321,6 +324,7 @@ impl Shared {
 
     fn answer(&self, asked: &Asked, no_range: bool) -> Reply {
         let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
+        let path = path.strip_prefix("/cache").unwrap_or(path);
         if path == "/token" {
             return self.token(asked);
         }
