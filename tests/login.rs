@@ -2,6 +2,12 @@
 
 #[macro_use]
 mod support;
+#[path = "support/alive.rs"]
+mod alive;
+#[path = "support/kit.rs"]
+mod kit;
+#[path = "support/pty.rs"]
+mod pty;
 #[path = "support/registry.rs"]
 #[allow(dead_code, reason = "each test program uses a part")]
 mod stub;
@@ -136,4 +142,20 @@ fn a_file_that_is_broken_is_named_and_stays() {
     assert_eq!(done.status, 1);
     assert!(done.stderr.contains("auth.json") && !done.stderr.contains("s3cret"), "{}", done.stderr);
     assert_eq!(fs::read_to_string(&file).unwrap(), "{ broken s3cret");
+}
+
+#[test]
+fn a_terminal_is_asked_without_echo() {
+    let ground = ground!();
+    let registry = guarded(token_for("me", "s3cret"));
+    let mut command = pty::at_terminal(&ground);
+    let mut pty = pty::Pty::start(command.arg(support::program()).arg("login").arg(registry.address()));
+    pty.output.await_text("User for ");
+    let with_echo = pty.modes();
+    pty.type_in("me\r");
+    pty.output.await_text("Password for ");
+    alive::until("no echo", || pty.modes() != with_echo);
+    pty.type_in("s3cret\r");
+    pty.end_with(0, "Login Succeeded\r\n");
+    assert!(!pty.output.text().contains("s3cret"));
 }
