@@ -106,7 +106,8 @@ fn image(spec: &Spec, context: &Context) -> Result<Image> {
 fn stored(name: &str, context: &Context) -> Result<Image> {
     let root = context.store.root();
     let image = images::find(root, name)?.with_context(|| format!("the image {name:?} has just been removed"))?;
-    let layers: Vec<PathBuf> = image.layers.iter().rev().map(|l| images::layer_dir(root, l)).collect();
+    let layers: Vec<PathBuf> =
+        image.layers.iter().skip(image.hidden).rev().map(|l| images::layer_dir(root, l)).collect();
     if let Some(gone) = layers.iter().find(|l| !l.is_dir()) {
         bail!(
             "the image {name:?} is not whole\n  cause: its layer {} is gone\n  \

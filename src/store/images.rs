@@ -79,6 +79,13 @@ pub struct Image {
     /// A layer lies on the disk in a form that the kernel's overlay does not read (whiteouts as files).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub plain_whiteouts: bool,
+    /// How many of the lowest layers do not show at all, for one above them is opaque as a whole.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub hidden: usize,
+}
+
+fn is_none(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Image {

@@ -14,7 +14,10 @@ use crate::{
     userns,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use std::io::{self, Read};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+};
 
 /// Where packed layers come from when the store does not have them.
 pub trait Origin: Sync {
@@ -119,17 +122,19 @@ fn alone() -> Result<()> {
     bail!("another thread of this program goes on and on")
 }
 
-fn record(wanted: &Install<'_>, documents: &Documents, layers: &[layers::Installed]) -> Result<Image> {
+fn record(wanted: &Install<'_>, documents: &Documents, layers: &BTreeMap<&Digest, layers::Installed>) -> Result<Image> {
     let Documents { manifest, config } = documents;
     let (descriptor, _) = wanted.manifest;
     let platform = config.platform();
+    let opaque = |id: &Digest| layers.get(id).is_some_and(|layer| layer.facts.opaque_root);
+    let hidden = config.rootfs.diff_ids.iter().rposition(opaque);
     let mut image = Image {
         version: images::VERSION,
         name: String::new(),
         id: manifest.config.digest.hex().into(),
         layers: config.rootfs.diff_ids.iter().map(Digest::to_string).collect(),
         created: config.created.clone(),
-        size: layers.iter().map(|layer| layer.size).sum(),
+        size: layers.values().map(|layer| layer.facts.size).sum(),
         architecture: platform.architecture,
         variant: platform.variant,
         os: platform.os,
@@ -140,7 +145,8 @@ fn record(wanted: &Install<'_>, documents: &Documents, layers: &[layers::Install
         origin: wanted.index.clone(),
         blobs: manifest.layers.clone(),
         stored: images::now(),
-        plain_whiteouts: layers.iter().any(|layer| layer.plain_whiteouts),
+        plain_whiteouts: layers.values().any(|layer| layer.facts.plain_whiteouts),
+        hidden: hidden.unwrap_or(0),
     };
     // Between a layer's place and its lock somebody may have tidied up.
     let gone = config.rootfs.diff_ids.iter().find(|id| !wanted.store.layer(id).join("root").is_dir());

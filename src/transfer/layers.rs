@@ -37,20 +37,22 @@ const AT_ONCE: usize = 4;
 
 /// A layer that is in the store.
 pub struct Installed {
-    /// Bytes of file content.
-    pub size: u64,
-    /// Its whiteouts are files.
-    pub plain_whiteouts: bool,
+    /// What is known of its tree.
+    pub facts: Facts,
     /// Keep it from being removed until a record names it.
     _locks: Vec<Lock>,
 }
 
 /// What is kept beside a layer's tree.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Facts {
-    size: u64,
-    #[serde(default)]
-    plain_whiteouts: bool,
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// Bytes of file content.
+    pub size: u64,
+    /// Its whiteouts are files, for want of devices.
+    pub plain_whiteouts: bool,
+    /// Nothing below it shows.
+    pub opaque_root: bool,
 }
 
 /// One layer and what its plain stream must hash to.
@@ -59,8 +61,8 @@ struct Wanted<'a> {
     diff_id: &'a Digest,
 }
 
-/// Installs every layer; one of each, where an image has the same layer twice.
-pub fn all(install: &Install<'_>, documents: &Documents) -> Result<Vec<Installed>> {
+/// Installs every layer; by its diff_id, for an image may have the same layer twice.
+pub fn all<'d>(install: &Install<'_>, documents: &'d Documents) -> Result<BTreeMap<&'d Digest, Installed>> {
     let pairs = documents.manifest.layers.iter().zip(&documents.config.rootfs.diff_ids);
     // An image may have a layer twice, an empty one mostly.
     let mut once: BTreeMap<&Digest, Wanted<'_>> = BTreeMap::new();
@@ -86,7 +88,7 @@ pub fn all(install: &Install<'_>, documents: &Documents) -> Result<Vec<Installed
         work();
     });
     let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.into_values().collect()
+    done.into_iter().map(|(diff_id, outcome)| Ok((diff_id, outcome?))).collect()
 }
 
 fn one(install: &Install<'_>, wanted: &Wanted<'_>) -> Result<Installed> {
@@ -114,11 +116,7 @@ fn attempt(install: &Install<'_>, wanted: &Wanted<'_>) -> Result<Outcome> {
         Claim::There(lock) => {
             progress.done(&layer.digest, false);
             let facts = facts(&store.layer(diff_id));
-            return Ok(Outcome::Installed(Installed {
-                size: facts.size,
-                plain_whiteouts: facts.plain_whiteouts,
-                _locks: vec![lock],
-            }));
+            return Ok(Outcome::Installed(Installed { facts, _locks: vec![lock] }));
         }
         Claim::Missing(draft) => draft,
     };
@@ -145,10 +143,10 @@ fn attempt(install: &Install<'_>, wanted: &Wanted<'_>) -> Result<Outcome> {
         }
     };
     let blob = part.map_or_else(|| stored.ok_or_else(|| anyhow!("no lock")), blobs::Part::commit)?;
-    let tree = keep(draft, &unpacked)?;
+    let (facts, tree) = keep(draft, &unpacked)?;
     unpacked.notes.iter().for_each(|note| say::note(note));
     progress.done(&layer.digest, true);
-    Ok(Outcome::Installed(Installed { size: unpacked.size, plain_whiteouts: false, _locks: vec![blob, tree] }))
+    Ok(Outcome::Installed(Installed { facts, _locks: vec![blob, tree] }))
 }
 
 /// Why nothing came of a pass.
@@ -170,7 +168,7 @@ fn pass(
     let owners = if install.ids.map.is_range() { Owners::Mapped } else { Owners::Single };
     let (unpacked, packed) = std::thread::scope(|scope| -> Result<_> {
         let mut plain = plain::inflate(scope, packed, wanted.layer.size)?;
-        let unpacked = image::unpack(&mut plain, root.as_fd(), &owners);
+        let unpacked = image::unpack_layer(&mut plain, root.as_fd(), &owners, &image::Limits::default());
         Ok((unpacked, plain.finish()?))
     })
     .map_err(plainly)?;
@@ -213,18 +211,19 @@ fn is_full(error: &anyhow::Error) -> bool {
 }
 
 /// Puts what cannot be on the disk beside the tree, and the tree in its place.
-fn keep(draft: Draft, unpacked: &Unpacked) -> Result<Lock> {
-    let facts = Facts { size: unpacked.size, plain_whiteouts: false };
+fn keep(draft: Draft, unpacked: &Unpacked) -> Result<(Facts, Lock)> {
+    let &Unpacked { size, plain_whiteouts, opaque_root, .. } = unpacked;
+    let facts = Facts { size, plain_whiteouts, opaque_root };
     fs::write(draft.folder().join("layer.json"), serde_json::to_vec(&facts)?)?;
     let owners: &[OwnerRecord] = &unpacked.records;
     let owners = if owners.is_empty() { Vec::new() } else { serde_json::to_vec(owners)? };
-    draft.commit(&owners)
+    Ok((facts, draft.commit(&owners)?))
 }
 
 /// Of a layer that an earlier version unpacked nothing is known.
 fn facts(layer: &Path) -> Facts {
     let read = || serde_json::from_slice(&fs::read(layer.join("layer.json")).ok()?).ok();
-    read().unwrap_or(Facts { size: 0, plain_whiteouts: false })
+    read().unwrap_or_default()
 }
 
 /// Takes away what an attempt has left, as the owner of every file in it.
