@@ -175,7 +175,7 @@ fn every_step_occurs_in_a_golden_plan() {
     assert_eq!(seen, every);
 
     let (name, every) = variants!(InitStep: PrivateMounts OwnNetwork OwnCgroup Affinity OomScoreAdj Rlimit AwaitGo MountOverlay AwaitFuse OwnMounts BindRoot EnterRoot MountTmpfs
-        Device Link MountDevpts MountShm MountMqueue MountProc MountSys BindSys MountCgroup File Bind OpenTerminal NoInput
+        Device Link MountDevpts MountShm MountMqueue MountProc MountSys BindSys MountCgroup File Bind Folder OpenTerminal NoInput
         Mask ReadOnlyPath LeaveOldRoot ReadOnlyRoot Hostname Loopback WorkDir LimitCapabilities Become NoNewPrivs RefuseCalls Reaper
         Exec);
     let seen: BTreeSet<_> = plans.iter().flat_map(|p| &p.init).map(name).collect();

@@ -12,6 +12,7 @@ mod stub;
 
 use images::{Draft, Packed, Put, foreign, own, put_index};
 use kit::{Archive, assert_advice, assert_error};
+use serde_json::json;
 use std::{
     fs,
     process::{Command, Stdio},
@@ -304,4 +305,102 @@ fn what_is_not_there() {
     std::thread::sleep(Duration::from_millis(100));
     let out = pulled(&ground, &[&format!("{address}/app:v1")]);
     assert_advice(&out, 1, &[&address, "refused"]);
+}
+
+/// `run` that may ask a registry.
+fn run(ground: &Ground, words: &[&str]) -> Outcome {
+    outcome(
+        ground
+            .lc(["run", "--rm"])
+            .args(words)
+            .env("LITTLE_CONTAINER_RETRY_PAUSE", "1")
+            .env_remove("LITTLE_CONTAINER_PULL"),
+    )
+}
+
+#[test]
+fn run_fetches_what_is_missing() {
+    let ground = ground!();
+    let registry = Registry::start();
+    small(&ground, "one").put(&registry, "app", "v1");
+    let name = format!("{}/app:v1", registry.address());
+    assert_error(&ground.end(["run", "--rm", &name, "true"]), 125, &["--pull never"]);
+    let out = run(&ground, &[&name, "cat", "/etc/which"]);
+    assert_eq!((out.status, out.stdout.as_str()), (0, "one\n"), "{out:?}");
+    assert!(out.stderr.contains("pulling "), "{out:?}");
+    // It is here now.
+    let before = registry.count("*", "");
+    small(&ground, "two").put(&registry, "app", "v1");
+    let out = run(&ground, &[&name, "cat", "/etc/which"]);
+    assert_eq!((out.stdout.as_str(), out.stderr.as_str(), registry.count("*", "") - before), ("one\n", "", 0));
+    let out = run(&ground, &["--pull", "always", &name, "cat", "/etc/which"]);
+    assert_eq!(out.stdout, "two\n", "{out:?}");
+    registry.fault("*", "/app/manifests/", 9, Fault::Status(429, vec![]));
+    let out = run(&ground, &["--pull", "always", &name, "cat", "/etc/which"]);
+    assert!(out.stdout == "two\n" && out.stderr.contains("using the local copy"), "{out:?}");
+
+    let missing = format!("{}/gone:v1", registry.address());
+    let out = run(&ground, &[&missing, "true"]);
+    assert_advice(&out, 125, &[&format!("no image is called {missing:?} here"), "404"]);
+    // A name that is nearly that of an image which is here was mistyped: nobody is asked.
+    ground.image("mybox");
+    let out = run(&ground, &["--image", "mybxo", "true"]);
+    assert_advice(&out, 125, &["did you mean mybox?", "little-container pull mybxo"]);
+}
+
+#[test]
+fn run_for_another_platform() {
+    let ground = ground!();
+    let registry = Registry::start();
+    let ours = small(&ground, "ours").put(&registry, "app", "a");
+    let theirs = small(&ground, "theirs").architecture(foreign()).put(&registry, "app", "b");
+    put_index(&registry, "app", "v1", &[(foreign(), "", &theirs), (own(), "", &ours)]);
+    let name = format!("{}/app:v1", registry.address());
+    let out = run(&ground, &["--platform", &format!("linux/{}", foreign()), &name, "true"]);
+    assert_error(&out, 125, &[&format!("is for {}, and this machine is {}", foreign(), own()), "binfmt_misc"]);
+    assert_eq!(registry.count("*", ""), 0, "nothing is fetched that could not run");
+    assert_eq!(run(&ground, &["--platform", own(), &name, "cat", "/etc/which"]).stdout, "ours\n");
+    let single = format!("{}/app:b", registry.address());
+    let out = run(&ground, &[&single, "true"]);
+    assert!(out.status == 125 && out.stderr.contains("note: ") && out.stderr.contains("binfmt_misc"), "{out:?}");
+}
+
+#[test]
+fn what_an_image_says_of_its_containers() {
+    let ground = ground!();
+    let registry = Registry::start();
+    let image = small(&ground, "good").runs("Labels", json!({"a.b": "c"})).runs("StopSignal", json!("SIGINT"));
+    let image = image.runs("Volumes", json!({"/data/deep": {}, "/proc/x": {}, "../y": {}}));
+    image.runs("ExposedPorts", json!({"80/tcp": {}})).put(&registry, "app", "v1");
+    let name = format!("{}/app:v1", registry.address());
+    assert_eq!(pulled(&ground, &[&name]).status, 0);
+    ground.ok(["run", "--name", "one", &name, "sh", "-c", "stat -c %a /data/deep && echo x > /data/deep/x"]);
+    let told: serde_json::Value = serde_json::from_str(&ground.ok(["inspect", "one"])).unwrap();
+    let config = &told[0]["Config"];
+    assert_eq!(config["Labels"]["a.b"], "c");
+    assert_eq!((&config["StopSignal"], &config["ExposedPorts"]["80/tcp"]), (&json!("SIGINT"), &json!({})));
+    ground.ok(["rm", "one"]);
+    let write = "echo x > /data/deep/x && cat /data/deep/x; echo y 2>/dev/null > /data/y || echo refused";
+    assert_eq!(ground.ok(["run", "--rm", "--read-only", &name, "sh", "-c", write]), "x\nrefused\n");
+    let mounted = "cat /data/deep/file";
+    let file = ground.file("volume/file", "mine\n");
+    let volume = format!("{}:/data", file.parent().unwrap().display());
+    let script = "cat /data/file; ls /data";
+    assert_eq!(ground.ok(["run", "--rm", "--read-only", "-v", &volume, &name, "sh", "-c", script]), "mine\nfile\n");
+    let volume = format!("{}:/data/deep", file.parent().unwrap().display());
+    assert_eq!(ground.ok(["run", "--rm", "-v", &volume, &name, "sh", "-c", mounted]), "mine\n");
+}
+
+#[test]
+fn the_longest_name_is_recorded() {
+    let ground = ground!();
+    let registry = Registry::start();
+    let repository = format!("a{}/b", "/abcdefghij".repeat(20));
+    let tag = "t".repeat(128);
+    small(&ground, "good").put(&registry, &repository, &tag);
+    let name = format!("{}/{repository}:{tag}", registry.address());
+    assert_eq!(pulled(&ground, &[&name]).status, 0);
+    assert_eq!(which(&ground, &name), "good\n");
+    assert_eq!(ground.ok(["images", "-q"]), format!("{name}\n"));
+    ground.ok(["rmi", &name]);
 }

@@ -48,7 +48,9 @@ pub fn gather(spec: &Spec, context: &Context, runtime: &Path) -> Result<Facts> {
         Storage::Auto | Storage::Overlay => overlay::ability(&store.root().join("containers"), runtime),
         _ => Ability::default(),
     };
+    let image = image(spec, context)?;
     let fuse = match (spec.storage, &overlay) {
+        (Storage::Auto, _) if image.plain_whiteouts => host::fuse(),
         (Storage::FuseOverlayfs, _) | (Storage::Auto, Ability::Fails(_)) => host::fuse(),
         _ => Ability::default(),
     };
@@ -56,7 +58,7 @@ pub fn gather(spec: &Spec, context: &Context, runtime: &Path) -> Result<Facts> {
         uid,
         gid,
         ids: host::sub_ids(spec.userns),
-        image: image(spec, context)?,
+        image,
         overlay,
         fuse,
         dirs: Dirs {
@@ -127,6 +129,11 @@ fn stored(name: &str, context: &Context) -> Result<Image> {
         cmd: raw(&image.config.cmd),
         working_dir: image.config.working_dir.into(),
         user: image.config.user,
+        volumes: raw(&image.config.volumes),
+        exposed_ports: image.config.exposed_ports,
+        labels: image.config.labels,
+        stop_signal: image.config.stop_signal,
+        plain_whiteouts: image.plain_whiteouts,
     })
 }
 

@@ -77,13 +77,24 @@ fn one(name: &str, context: &Context, machine: &str) -> Result<Value> {
         "Name": record.name.clone().unwrap_or_default(),
         "Created": record.created,
         "Image": record.image,
-        "Config": { "Cmd": record.command },
+        "Config": {
+            "Cmd": record.command,
+            "Labels": record.labels,
+            "StopSignal": record.stop_signal,
+            "ExposedPorts": keys(record.exposed_ports.iter().cloned()),
+            "Volumes": keys(record.volumes.iter().map(ToString::to_string)),
+        },
         "State": state(&record, &status),
         "HostConfig": host_config(record.asked.as_ref().unwrap_or(&Limits::default())),
         "Limits": limits(&record, &status),
         "CgroupPath": record.group,
         "Choices": record.choices,
     }))
+}
+
+/// A set as docker has it: an object with empty values.
+fn keys(all: impl Iterator<Item = String>) -> Value {
+    all.map(|key| (key, json!({}))).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn state(record: &Record, status: &Status) -> Value {

@@ -6,7 +6,7 @@ use crate::{
     launch::{self, Task},
     plan::{self, InitStep, Plan},
     say,
-    spec::{Network, Raw, Spec, Storage, Tmpfs, Userns, Volume, check_name, env},
+    spec::{Network, Raw, Spec, Storage, Tmpfs, Userns, Volume, check_name, env, signal},
     store::{
         record::{self, Process, Record},
         sweep,
@@ -181,8 +181,26 @@ fn record(spec: &Spec, facts: &plan::Facts, plan: &Plan) -> Result<Record> {
         choices: plan.choices.clone(),
         group: None,
         limits: plan.limits.clone(),
+        labels: facts.image.labels.clone(),
+        stop_signal: stop_signal(&facts.image.stop_signal),
+        exposed_ports: facts.image.exposed_ports.clone(),
+        volumes: facts.image.volumes.clone(),
         asked: (!spec.limits.is_empty()).then(|| spec.limits.clone()),
     })
+}
+
+/// What is no signal is not taken over from the image.
+fn stop_signal(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    match signal::parse(text) {
+        Ok(_) => text.to_owned(),
+        Err(e) => {
+            say::note(&format!("the image's StopSignal {e}; TERM is taken"));
+            String::new()
+        }
+    }
 }
 
 /// The plan for a reader: what was decided, then both lists.

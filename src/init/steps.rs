@@ -70,6 +70,7 @@ impl Inside {
             InitStep::MountCgroup => self.mount_cgroup()?,
             InitStep::File { target, content } => self.file(target, content)?,
             InitStep::Bind { source, target, folder, read_only } => self.bind(source, target, *folder, *read_only)?,
+            InitStep::Folder { path } => drop(self.place(path.path(), Kind::Folder)?),
             InitStep::OpenTerminal { size, stderr } => self.open_terminal(*size, *stderr)?,
             InitStep::NoInput => self.no_input()?,
             InitStep::Mask { path } => self.mask(path.path())?,

@@ -6,6 +6,7 @@ pub use groups::{Groups, Hierarchy, Limiting, Manager, Subtree};
 
 use crate::spec::{Raw, ids::Range};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// This machine, this user, this image: everything that a plan depends on besides the spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +110,21 @@ pub struct Image {
     pub working_dir: Raw,
     /// `User`; empty: root.
     pub user: String,
+    /// `Volumes`: folders whose content is not part of the image.
+    #[serde(default)]
+    pub volumes: Vec<Raw>,
+    /// `ExposedPorts`.
+    #[serde(default)]
+    pub exposed_ports: Vec<String>,
+    /// `Labels`.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// `StopSignal`; empty: TERM.
+    #[serde(default)]
+    pub stop_signal: String,
+    /// A layer lies on the disk in a form that the kernel's overlay does not read.
+    #[serde(default)]
+    pub plain_whiteouts: bool,
 }
 
 /// A folder of the machine in the image `host`.

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::spec::{Network, Raw, Spec, Storage, ids::IdMap};
 use anyhow::{Result, bail};
+use std::path::Component;
 
 /// Files of the machine that every container sees as its own.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
@@ -29,7 +30,9 @@ pub fn choose(spec: &Spec, facts: &Facts) -> Result<Root> {
     // What a removed container wrote is never read again, so that nothing has to reach the disk.
     let overlay = || Driver::Overlay { volatile: spec.remove };
     let root = |driver, choice: String| Ok(Root { driver, choice: format!("storage: {choice}"), note: None });
-    match (spec.storage, &facts.overlay, &facts.fuse) {
+    let unread = Ability::Fails("layers of this image have their whiteouts as files, which only others read".into());
+    let kernel = if facts.image.plain_whiteouts { &unread } else { &facts.overlay };
+    match (spec.storage, kernel, &facts.fuse) {
         (Storage::Auto | Storage::Overlay, Ability::Works(_), _) => {
             root(overlay(), "the kernel's overlay, which works here for an ordinary user".into())
         }
@@ -194,7 +197,7 @@ pub fn files(spec: &Spec, facts: &Facts) -> Vec<InitStep> {
     ]
 }
 
-/// `-v` and `--tmpfs`, a place before the places below it.
+/// `-v`, `--tmpfs` and the image's volumes, a place before the places below it.
 pub fn volumes(spec: &Spec, facts: &Facts) -> Vec<InitStep> {
     let binds = spec.volumes.iter().zip(&facts.volumes).map(|(volume, source)| {
         let step = InitStep::Bind {
@@ -215,6 +218,25 @@ pub fn volumes(spec: &Spec, facts: &Facts) -> Vec<InitStep> {
         (t.target.clone(), step)
     });
     let mut all: Vec<_> = binds.chain(tmpfs).collect();
+    let asked: Vec<Raw> = all.iter().map(|(target, _)| target.clone()).collect();
+    let free = |path: &&Raw| !asked.iter().any(|target| path.path().starts_with(target.path()));
+    all.extend(facts.image.volumes.iter().filter(|path| is_volume(path)).filter(free).map(|path| {
+        (path.clone(), if spec.read_only { in_memory(path, facts) } else { InitStep::Folder { path: path.clone() } })
+    }));
     all.sort_by_key(|(target, _)| target.path().components().count());
     all.into_iter().map(|(_, step)| step).collect()
+}
+
+/// An image says what it likes: no place of ours, and none that could not be a folder of its own.
+fn is_volume(path: &Raw) -> bool {
+    let path = path.path();
+    let ours = ["/proc", "/sys", "/dev"].iter().any(|place| path.starts_with(place));
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    path.is_absolute() && path.parent().is_some() && plain && !ours
+}
+
+/// A place to write to where all else is read-only. Whoever the image runs as may write there.
+fn in_memory(path: &Raw, facts: &Facts) -> InitStep {
+    let mode = if matches!(facts.image.user.as_str(), "" | "0" | "root") { "mode=755" } else { "mode=1777" };
+    InitStep::MountTmpfs { target: path.clone(), data: mode.into(), exec: true, read_only: false }
 }

@@ -189,6 +189,8 @@ pub enum InitStep {
     File { target: Raw, content: Raw },
     /// Makes a file or folder of the machine appear.
     Bind { source: Raw, target: Raw, folder: bool, read_only: bool },
+    /// Makes a folder where there is none.
+    Folder { path: Raw },
     /// Makes a terminal, hands its master to the launcher, and puts the other side on 0, 1, 2 and /dev/console.
     OpenTerminal { size: Option<(u16, u16)>, stderr: bool },
     /// Puts /dev/null on standard input.

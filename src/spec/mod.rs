@@ -10,6 +10,7 @@ pub mod limits;
 pub mod mount;
 pub mod raw;
 pub mod reference;
+pub mod signal;
 pub mod user;
 
 pub use digest::Digest;

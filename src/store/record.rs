@@ -7,6 +7,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     sync::OnceLock,
@@ -57,6 +58,18 @@ pub struct Record {
     /// What became of each limit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limited>,
+    /// `Labels` of its image.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The signal that asks it to end, as its image has it; empty: TERM.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stop_signal: String,
+    /// `ExposedPorts` of its image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed_ports: Vec<String>,
+    /// `Volumes` of its image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Raw>,
     /// The limits that were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Limits>,

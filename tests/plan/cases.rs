@@ -93,6 +93,23 @@ fn image_with_config() -> Facts {
     facts
 }
 
+/// One that is covered, one that is ours, one that is none, two that are made.
+fn image_with_volumes() -> Facts {
+    let mut facts = with_volumes(facts(), &[("/home/me/data".into(), true)]);
+    facts.image.volumes = ["/data/cache", "/proc/x", "../up", "/", "/var/lib/db", "/srv"].map(Raw::from).into();
+    facts
+}
+
+fn volumes_covered() -> Spec {
+    Spec { volumes: vec![Volume::parse("/home/me/data:/data".as_ref()).unwrap()], ..spec() }
+}
+
+fn whiteouts_as_files() -> Facts {
+    let mut facts = Facts { fuse: Ability::Works("/usr/bin/fuse-overlayfs".into()), ..facts() };
+    facts.image.plain_whiteouts = true;
+    facts
+}
+
 pub fn with_volumes(facts: Facts, volumes: &[(Raw, bool)]) -> Facts {
     let volumes = volumes.iter().map(|(path, folder)| Source { path: path.clone(), folder: *folder }).collect();
     Facts { volumes, ..facts }
@@ -195,6 +212,9 @@ fn process() -> Vec<Case> {
         case("no-command", Spec { command: Vec::new(), ..spec() }, facts()),
         case("image-with-config", Spec { command: Vec::new(), ..spec() }, image_with_config()),
         case("image-with-config-and-command", spec(), image_with_config()),
+        case("volumes-of-the-image", volumes_covered(), image_with_volumes()),
+        case("volumes-of-the-image-read-only", Spec { read_only: true, ..volumes_covered() }, image_with_volumes()),
+        case("whiteouts-as-files", spec(), whiteouts_as_files()),
         case("user-workdir-hostname-entrypoint", everything, image_with_config()),
         case("entrypoint-cleared", Spec { entrypoint: Some("".into()), ..spec() }, image_with_config()),
     ]

@@ -55,8 +55,8 @@ pub const WELL_KNOWN: &[&str] = &[
     "wordpress",
 ];
 
-/// The longest name, in bytes without a digest.
-const MAX_NAME: usize = 128;
+/// The longest name, in bytes without a digest: host and repository, and a tag.
+const MAX_NAME: usize = 255 + 1 + 128;
 
 /// The longest file name that `.json` can be put after (path_resolution(7), `NAME_MAX`).
 const MAX_FILE_NAME: usize = 250;
@@ -72,7 +72,7 @@ pub fn valid_name(name: &str) -> Result<(), String> {
 fn is_reference(name: &str) -> bool {
     let head = name.split('@').next().unwrap_or(name);
     let is_host = |reference: Reference| reference.host == "localhost" || reference.host.contains(['.', ':']);
-    head.len() <= MAX_NAME && file_name(name).len() <= MAX_FILE_NAME && name.parse().is_ok_and(is_host)
+    head.len() <= MAX_NAME && name.parse().is_ok_and(is_host)
 }
 
 fn plain_name(name: &str) -> Result<(), String> {
@@ -80,8 +80,8 @@ fn plain_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return wrong("it is empty");
     }
-    if name.len() > MAX_NAME || file_name(name).len() > MAX_FILE_NAME {
-        return wrong("it is too long (128 characters at most)");
+    if name.len() > MAX_NAME {
+        return wrong("it is too long (384 characters at most)");
     }
     let (path, tag) = name.split_once(':').map_or((name, None), |(path, tag)| (path, Some(tag)));
     if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -107,10 +107,17 @@ fn plain_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The file of a record. `NAME:latest` is NAME.
+/// The file of a record. `NAME:latest` is NAME; of a name that is too long for a file, the hash.
 pub fn file_name(name: &str) -> String {
     let name = canonical(name);
-    format!("{}.json", name.replace('/', "%2F").replace(':', "%3A"))
+    let escaped = format!("{}.json", name.replace('/', "%2F").replace(':', "%3A"));
+    if escaped.len() <= MAX_FILE_NAME {
+        return escaped;
+    }
+    let hash = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    // No name has a `%`.
+    format!("%{hex}.json")
 }
 
 /// The name without `:latest`.

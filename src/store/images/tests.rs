@@ -80,7 +80,7 @@ fn names_are_checked() {
     for good in ["ubuntu", "ubuntu:22.04", "library/ubuntu", "a_b-c.d/e:Tag_1", "0"] {
         assert_eq!(valid_name(good), Ok(()), "{good}");
     }
-    let (long, deep) = ("a".repeat(129), "a/".repeat(60) + "b");
+    let (long, deep) = ("a".repeat(385), "a/".repeat(120) + "b");
     for bad in [
         "", "Ubuntu", "a b", "../a", "a/../b", "/a", ".a", "-a", ":a", "a:", "a:b:c", "a//b", "a/", "a\n", "a:..",
         "\u{fc}", "a@b", &long,
@@ -104,9 +104,22 @@ fn names_of_registries_are_names() {
     for bad in ["Lab/a", "a@sha256:00", "r:0/a", "r:80/a:b:c", "a@b", "r:80/A"] {
         assert!(valid_name(bad).is_err(), "{bad}");
     }
-    let (short, long) = (format!("r:1/{}{digest}", "a".repeat(124)), format!("r:1/{}{digest}", "a".repeat(125)));
+    let (short, long) = (format!("r:1/{}{digest}", "a".repeat(251)), format!("r:1/{}{digest}", "a".repeat(252)));
     assert!(valid_name(&short).is_ok() && valid_name(&long).is_err());
     assert!(valid_name(&format!("r:1/{}a", "a/".repeat(50))).is_ok());
+}
+
+#[test]
+fn a_name_that_is_too_long_for_a_file_is_recorded_by_its_hash() {
+    let home = tempfile::tempdir().unwrap();
+    let name = |last: &str| format!("r.example:5000/{}{last}:{}", "a/".repeat(118), "t".repeat(128));
+    for (last, n) in [("b", 1), ("c", 2)] {
+        record(home.path(), &image(&name(last), n, &[n])).unwrap();
+    }
+    for last in ["b", "c"] {
+        assert_eq!(find(home.path(), &name(last)).unwrap().map(|image| image.name), Some(name(last)));
+    }
+    assert_eq!(list(home.path()).len(), 2);
 }
 
 const UBUNTU: [&str; 8] = [
