@@ -80,10 +80,12 @@ pub fn one(name: &str, platform: Option<&Platform>, ca: Option<&std::path::Path>
         say::tell(&format!("{name} is {full}"));
     }
     let own = Platform::linux(arch::own());
+    let mut settings = registries::settings(context, ca);
+    settings.offline |= context.config.offline == Some(true);
     let pull = Pull {
         reference: &reference,
         platform: platform.map_or((&own, false), |platform| (platform, true)),
-        settings: &registries::settings(context, ca),
+        settings: &settings,
         store: &context.store,
         patience: patience(),
     };

@@ -32,6 +32,8 @@ pub struct Config {
     pub userns: Option<Userns>,
     /// `--pull` where it is not given.
     pub pull: Option<Pull>,
+    /// No registry is asked for anything.
+    pub offline: Option<bool>,
     /// `--limits` where it is not given.
     pub limits: Option<Strictness>,
     /// `--cgroups` where it is not given.
@@ -53,6 +55,8 @@ impl Config {
             storage: self.storage.or(other.storage),
             network: self.network.or(other.network),
             userns: self.userns.or(other.userns),
+            pull: self.pull.or(other.pull),
+            offline: self.offline.or(other.offline),
             limits: self.limits.or(other.limits),
             cgroups: self.cgroups.or(other.cgroups),
             pull: self.pull.or(other.pull),

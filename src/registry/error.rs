@@ -101,7 +101,7 @@ fn remedy(kind: &Kind, host: &str) -> String {
         Kind::Protocol => {
             "check that the host is a registry, and what stands between: a proxy, a login page".to_owned()
         }
-        Kind::Offline => "leave --offline away".to_owned(),
+        Kind::Offline => "take `offline = true` out of config.toml".to_owned(),
     }
 }
 
