@@ -404,3 +404,55 @@ fn the_longest_name_is_recorded() {
     assert_eq!(ground.ok(["images", "-q"]), format!("{name}\n"));
     ground.ok(["rmi", &name]);
 }
+
+#[test]
+fn what_cannot_fit_is_not_begun() {
+    let ground = ground!();
+    let registry = Registry::start();
+    small(&ground, "good").put(&registry, "app", "v1");
+    let (media_type, manifest) = registry.manifest("app", "v1").unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    manifest["layers"][0]["size"] = json!(1_u64 << 60);
+    registry.put_manifest("app", "v1", &media_type, manifest.to_string().as_bytes());
+    let out = pulled(&ground, &[&format!("{}/app:v1", registry.address())]);
+    assert_eq!(out.status, 1, "{out:?}");
+    for part in ["no room in the store", " free, and ", "TB are needed", "image prune", "store move", "--store DIR"] {
+        assert!(out.stderr.contains(part), "{part:?} is not in {out:?}");
+    }
+    assert_eq!(registry.count("GET", "/blobs/"), 1, "the configuration alone");
+}
+
+#[test]
+fn a_narrow_terminal() {
+    let ground = ground!();
+    let registry = Registry::start();
+    small(&ground, "good").layer(&large(), Packed::Plain).put(&registry, "app", "v1");
+    let name = format!("{}/app:v1", registry.address());
+    for columns in [0, 1, 20, 300] {
+        let size = nix::pty::Winsize { ws_row: 10, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let ends = nix::pty::openpty(Some(&size), None).unwrap();
+        let mut command = pull(&ground, &[&name]);
+        let mut child = command.env("TERM", "xterm").stdout(Stdio::null()).stderr(ends.slave).spawn().unwrap();
+        drop(command);
+        let mut text = Vec::new();
+        let mut outer = fs::File::from(ends.master);
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = std::io::Read::read(&mut outer, &mut buffer) {
+            text.extend(&buffer[..n]);
+        }
+        let text = String::from_utf8_lossy(&text);
+        assert!(child.wait().unwrap().success(), "{text}");
+        assert!(columns < 300 || text.contains("unpacked"), "{text}");
+        ground.ok(["rmi", &name]);
+    }
+}
+
+#[test]
+fn what_a_registry_says_does_no_harm_to_a_terminal() {
+    let ground = ground!();
+    let registry = Registry::start();
+    let words = br#"{"errors":[{"code":"DENIED","message":"\u001b[2Jgone\u0007"}]}"#.to_vec();
+    registry.fault("*", "/manifests/", 9, Fault::Answer(403, vec![], words));
+    let out = pulled(&ground, &[&format!("{}/app:v1", registry.address())]);
+    assert!(out.status == 1 && !out.stderr.contains(['\u{1b}', '\u{7}']), "{out:?}");
+}

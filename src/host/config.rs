@@ -59,7 +59,6 @@ impl Config {
             offline: self.offline.or(other.offline),
             limits: self.limits.or(other.limits),
             cgroups: self.cgroups.or(other.cgroups),
-            pull: self.pull.or(other.pull),
             mirrors: self.mirrors.or(other.mirrors),
             insecure_registries: self.insecure_registries.or(other.insecure_registries),
             ca: self.ca.or(other.ca),
