@@ -72,7 +72,7 @@ impl Patience {
 
 fn is_hopeless(error: &anyhow::Error) -> bool {
     let cause = error.downcast_ref::<registry::Error>().map(registry::Error::cause).unwrap_or_default();
-    cause.contains("refused") || cause.contains("no address")
+    ["refused", "no address", "lookup"].iter().any(|word| cause.contains(word))
 }
 
 /// A fifth more or less, so that many machines do not come back at the same moment.
