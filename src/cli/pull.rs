@@ -90,14 +90,16 @@ pub fn one(name: &str, platform: Option<&Platform>, ca: Option<&std::path::Path>
         patience: patience(),
     };
     match pull.ask().map_err(|e| remedied(e, name, context))? {
-        Asked::Done(Pulled::Kept(image, e)) => {
-            say::note(&kept(&image, &e));
-            Ok(image)
-        }
-        Asked::Done(Pulled::New(image) | Pulled::Same(image)) => {
-            say::tell(&format!("{full} is up to date"));
-            Ok(image)
-        }
+        Asked::Done(done) => match *done {
+            Pulled::Kept(image, e) => {
+                say::note(&kept(&image, &e));
+                Ok(image)
+            }
+            Pulled::Same(image) => {
+                say::tell(&format!("{full} is up to date"));
+                Ok(image)
+            }
+        },
         Asked::Found(found) => fetch(&pull, &found, &full),
     }
 }

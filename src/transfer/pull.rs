@@ -43,8 +43,6 @@ pub struct Pull<'a> {
 /// What came of it.
 #[derive(Debug)]
 pub enum Pulled {
-    /// It was fetched, all or some of it.
-    New(Image),
     /// It was here already.
     Same(Image),
     /// The registry could not be asked; this is what is here.
@@ -83,7 +81,7 @@ pub struct Todo {
 /// What asking the registry led to.
 pub enum Asked {
     /// Nothing is to be done.
-    Done(Pulled),
+    Done(Box<Pulled>),
     /// It is to be fetched.
     Found(Box<Found>),
 }
@@ -101,13 +99,13 @@ impl Pull<'_> {
             && image.leads_from(digest)
         {
             // Its content cannot have changed.
-            return Ok(Asked::Done(Pulled::Same(image.clone())));
+            return Ok(Asked::Done(Box::new(Pulled::Same(image.clone()))));
         }
         let here = here.filter(|_| self.reference.digest.is_none());
         let patience = if here.is_some() { Patience { tries: 2, ..self.patience } } else { self.patience };
         match self.ask_registry(&patience) {
             Err(e) => match (here, e.downcast::<registry::Error>()) {
-                (Some(image), Ok(e)) if would_do(&e.kind) => Ok(Asked::Done(Pulled::Kept(image, e))),
+                (Some(image), Ok(e)) if would_do(&e.kind) => Ok(Asked::Done(Box::new(Pulled::Kept(image, e)))),
                 (_, Ok(e)) => Err(e.into()),
                 (_, Err(e)) => Err(e),
             },
@@ -124,13 +122,13 @@ impl Pull<'_> {
             && let Some((digest, ..)) = patience.bear(|| client.head_manifest(&wanted))?
             && let Some(image) = self.known(&digest)
         {
-            return Ok(Asked::Done(Pulled::Same(self.named(image)?)));
+            return Ok(Asked::Done(Box::new(Pulled::Same(self.named(image)?))));
         }
         let first = patience.bear(|| client.manifest(&wanted, media::ACCEPTED))?;
         let digest = first.digest.clone();
         let (descriptor, bytes, manifest) = self.resolve(&client, first, patience)?;
         if let Some(image) = self.known(&descriptor.digest) {
-            return Ok(Asked::Done(Pulled::Same(self.named(image)?)));
+            return Ok(Asked::Done(Box::new(Pulled::Same(self.named(image)?))));
         }
         let config = self.config(&client, &manifest.config, patience)?;
         let parsed = Config::parse(&config, manifest.layers.len()).map_err(|e| self.wrong("its configuration", &e))?;
