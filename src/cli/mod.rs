@@ -29,6 +29,7 @@ mod registries;
 mod run;
 mod save;
 mod stats;
+mod store;
 mod system;
 mod table;
 mod update;
@@ -106,6 +107,8 @@ enum Verb {
     Inspect(inspect::Flags),
     /// Show what containers use now, again and again
     Stats(stats::Flags),
+    /// Where images and containers are kept: move it
+    Store(store::Flags),
     /// What the store takes, and whether it is whole
     System(system::Flags),
     /// Tell what this machine can do, what it lacks, and what mends it
@@ -218,6 +221,7 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
         Verb::Ps(flags) => containers::list(&flags, &Context::new(global)?),
         Verb::Inspect(flags) => inspect::inspect(&flags, &Context::new(global)?),
         Verb::Update(flags) => update::update(&flags, &Context::new(global)?),
+        Verb::Store(flags) => store::store(&flags, global, &Context::new(global)?),
         Verb::System(flags) => system::system(&flags, &Context::new(global)?),
         Verb::Stats(flags) => stats::stats(&flags, &Context::new(global)?),
         Verb::Rm(flags) => containers::remove(&flags, &Context::new(global)?),

@@ -121,7 +121,7 @@ fn fetch(pull: &Pull<'_>, found: &Found, full: &str) -> Result<Image> {
     ));
     let begun = Instant::now();
     let _held = signal::last_words(&INTERRUPTED)?;
-    let image = pull.fetch(found, &ids, progress::fitting(full, todo.bytes).as_ref())?;
+    let image = pull.fetch(found, &ids, progress::fitting(full, todo.bytes, progress::PULLED).as_ref())?;
     say::tell(&format!("pulled {full} in {:.1} s", begun.elapsed().as_secs_f32()));
     Ok(image)
 }

@@ -1,14 +1,14 @@
 //! `push`: an image goes to a registry.
 
-use super::{Context, image, table};
+use super::{Context, image, registries, table};
 use crate::{
-    registry::{Client, Settings},
+    registry::Client,
     say,
-    spec::{Digest, Reference, reference::Fault},
-    transfer::{Progress, Silent, push::Push},
+    spec::{Reference, reference::Fault},
+    transfer::{progress, push::Push},
 };
 use anyhow::{Result, anyhow, bail};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
@@ -33,15 +33,20 @@ pub fn push(flags: &Flags, context: &Context) -> Result<u8> {
         );
     }
     let full = destination.to_string();
-    if !context.quiet && flags.destination.as_deref().unwrap_or(&flags.name) != full {
-        say::note(&format!("pushing to {full}"));
-    }
-    let settings = Settings { ca: flags.ca.clone(), ..Settings::default() };
-    let client = Client::new(&destination, &settings)?;
-    let progress: &dyn Progress = if context.quiet { &Silent } else { &Lines };
+    let client = Client::new(&destination, &registries::settings(context, flags.ca.as_deref()))?;
+    let (layers, bytes) = (found.blobs.len(), found.blobs.iter().map(|blob| blob.size).sum());
+    say::tell(&format!(
+        "pushing to {full}: {layers} layer{}, {}",
+        if layers == 1 { "" } else { "s" },
+        table::size(bytes)
+    ));
+    let begun = Instant::now();
+    let progress = progress::fitting(&full, bytes, progress::PUSHED);
     let tag = destination.tag.as_deref().unwrap_or("latest");
-    let push = Push { store: &context.store, image: &found, client: &client, tag, progress };
+    let push = Push { store: &context.store, image: &found, client: &client, tag, progress: progress.as_ref() };
     let digest = push.push()?;
+    drop(progress);
+    say::tell(&format!("pushed {full} in {:.1} s", begun.elapsed().as_secs_f32()));
     table::print(&if context.quiet { format!("{digest}\n") } else { format!("{full}  {digest}\n") })
 }
 
@@ -52,29 +57,4 @@ fn destination(text: &str) -> Result<Reference> {
             .map_or("give a name as in ghcr.io/owner/name:tag".into(), |meant| format!("did you mean {meant}?"));
         anyhow!("{text:?} is no name for an image in a registry\n  cause: {}\n  fix (you): {meant}", fault.wrong)
     })
-}
-
-/// A line where a layer begins, and one where it is there.
-struct Lines;
-
-impl Lines {
-    fn line(layer: &Digest, text: &str) {
-        say::note(&format!("{}: {text}", crate::plan::short_id(layer.hex())));
-    }
-}
-
-impl Progress for Lines {
-    fn begin(&self, layer: &Digest, size: u64, _: u64) {
-        Lines::line(layer, &format!("uploading {}", table::size(size)));
-    }
-
-    fn more(&self, _: &Digest, _: u64) {}
-
-    fn done(&self, layer: &Digest, new: bool) {
-        Lines::line(layer, if new { "uploaded" } else { "is there already" });
-    }
-
-    fn tell(&self, layer: &Digest, text: &str) {
-        Lines::line(layer, text);
-    }
 }

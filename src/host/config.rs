@@ -98,13 +98,25 @@ fn parse(text: &str) -> Result<Config> {
 /// # Errors
 /// The file cannot be read or written.
 pub fn set_default_image(name: &str) -> Result<PathBuf> {
+    set("default_image", name)
+}
+
+/// Writes `store` into the file, keeping everything else as it is.
+///
+/// # Errors
+/// The file cannot be read or written, or the path is no text.
+pub fn set_store(folder: &Path) -> Result<PathBuf> {
+    set("store", folder.to_str().with_context(|| format!("{} is no UTF-8", folder.display()))?)
+}
+
+fn set(key: &str, value: &str) -> Result<PathBuf> {
     let path = super::dirs::config_file()
         .context("find the configuration folder: neither HOME nor a home of yours is known")?;
     let old = match fs::read_to_string(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
         text => text.with_context(|| format!("read {}", path.display()))?,
     };
-    let new = with_default_image(&old, name);
+    let new = with_line(&old, key, value);
     parse(&new).with_context(|| format!("change {}", path.display()))?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
@@ -117,9 +129,9 @@ pub fn set_default_image(name: &str) -> Result<PathBuf> {
 }
 
 /// The keys of this file all stand at its top level, so that a line can be exchanged without understanding the others.
-fn with_default_image(old: &str, name: &str) -> String {
-    let line = format!("default_image = {name:?}");
-    let is_it = |l: &&str| l.split('=').next().is_some_and(|key| key.trim() == "default_image");
+fn with_line(old: &str, key: &str, value: &str) -> String {
+    let line = format!("{key} = {value:?}");
+    let is_it = |l: &&str| l.split('=').next().is_some_and(|word| word.trim() == key);
     if !old.lines().any(|l| is_it(&l)) {
         return if old.is_empty() { format!("{line}\n") } else { format!("{line}\n{old}") };
     }
@@ -152,13 +164,13 @@ mod tests {
 
     #[test]
     fn one_line_is_exchanged() {
-        assert_eq!(with_default_image("", "a"), "default_image = \"a\"\n");
+        assert_eq!(with_line("", "default_image", "a"), "default_image = \"a\"\n");
         assert_eq!(
-            with_default_image("# mine\nstorage = \"auto\"\n", "a"),
+            with_line("# mine\nstorage = \"auto\"\n", "default_image", "a"),
             "default_image = \"a\"\n# mine\nstorage = \"auto\"\n"
         );
         assert_eq!(
-            with_default_image("x = 1\ndefault_image=\"b\"\n# end\n", "a"),
+            with_line("x = 1\ndefault_image=\"b\"\n# end\n", "default_image", "a"),
             "x = 1\ndefault_image = \"a\"\n# end\n"
         );
     }

@@ -8,12 +8,14 @@
 //!   pack   a tree as a tar archive again, always the same
 //!   layer  unpacks, copies: hash, size, records, notes
 //!   target the tree on disk: the one writer, over sys::dir
+//!   exact  a tree as it is, for a store that moves
 //!   same   whether a tree is still what it was
 //! ```
 
 pub mod arch;
 mod cpio;
 pub mod digest;
+mod exact;
 pub mod layer;
 pub mod members;
 mod notes;
@@ -27,6 +29,7 @@ mod target;
 mod tree;
 
 pub use arch::architecture_of;
+pub use exact::copy_exactly;
 pub use layer::{Limits, Unpacked, clone_tree, copy_tree, unpack, unpack_cpio, unpack_layer, unpack_within};
 pub use owners::{Device, OwnerRecord, Owners};
 pub use pack::{Packed, pack};

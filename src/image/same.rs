@@ -5,10 +5,7 @@ use anyhow::{Context, Result};
 use std::{
     ffi::{OsStr, OsString},
     io::Read,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
 };
 
@@ -139,9 +136,7 @@ fn kinds_differ(a: &Meta, b: &Meta) -> Option<&'static str> {
 
 /// The attributes that a layer can have; the rest belongs to the machine.
 fn attributes(fd: BorrowedFd<'_>) -> Vec<(OsString, Vec<u8>)> {
-    let mut names = dir::xattr_names(fd).unwrap_or_default();
-    names.retain(|name| name.as_bytes().starts_with(b"user.") || name == "security.capability");
-    names.sort();
+    let names = super::exact::own_attributes(fd);
     names.into_iter().map(|name| (name.clone(), dir::read_xattr(fd, &name).unwrap_or_default())).collect()
 }
 

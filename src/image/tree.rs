@@ -32,6 +32,11 @@ pub fn copy_tree(source: BorrowedFd<'_>, root: BorrowedFd<'_>, owners: &Owners) 
     copy(source, root, *owners, Sum::new(), false)
 }
 
+/// The content of one file: shared where the file system can, holes as holes.
+pub fn copy_content(from: &std::fs::File, to: &std::fs::File, size: u64) -> Result<()> {
+    content::copy(from, to, size, false).map(drop)
+}
+
 /// [`copy_tree`] without the hash (`diff_id` stays empty), so that content need not be read where the file system can
 /// share it: for the private copy of a layer that is in the store already. `root` may hold the layers below: whiteouts,
 /// opaque folders and files of another kind take away what they hide there, and leave nothing of themselves.

@@ -97,6 +97,20 @@ pub fn make_dir(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> io::Result<()> 
     Ok(rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode))?)
 }
 
+/// mknodat(2) of a FIFO, a socket or a device like the one that `like` is of, mode 0600. An ordinary user may make the
+/// character device 0:0, which is an overlay's whiteout, and no other device.
+pub fn make_node(dir: BorrowedFd<'_>, name: &OsStr, like: &Meta) -> io::Result<()> {
+    let kind = match like.kind {
+        Kind::Fifo => FileType::Fifo,
+        Kind::Socket => FileType::Socket,
+        Kind::Char => FileType::CharacterDevice,
+        Kind::Block => FileType::BlockDevice,
+        _ => return Err(rustix::io::Errno::INVAL.into()),
+    };
+    let device = rustix::fs::makedev(like.device.0, like.device.1);
+    Ok(rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(0o600), device)?)
+}
+
 /// symlinkat(2). The target is only text here, whatever it says.
 pub fn make_symlink(target: &OsStr, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::symlinkat(target, dir, name)?)
@@ -166,6 +180,11 @@ pub fn remove_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 /// renameat(2).
 pub fn rename(from: BorrowedFd<'_>, old: &OsStr, to: BorrowedFd<'_>, new: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::renameat(from, old, to, new)?)
+}
+
+/// renameat2(2) with `RENAME_EXCHANGE`: both names are there before and after, and never one of them alone.
+pub fn exchange(from: BorrowedFd<'_>, old: &OsStr, to: BorrowedFd<'_>, new: &OsStr) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(from, old, to, new, rustix::fs::RenameFlags::EXCHANGE)?)
 }
 
 /// The names in a folder, without `.` and `..`, in the order of the file system (getdents64(2)).

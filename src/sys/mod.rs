@@ -28,6 +28,6 @@ pub fn errno(code: i32) -> io::Error {
 pub mod code {
     pub use libc::{
         E2BIG, EACCES, EAGAIN, EBUSY, EDQUOT, EINVAL, ELOOP, ENODEV, ENOENT, ENOEXEC, ENOLCK, ENOSPC, ENOSYS, ENOTDIR,
-        ENOTSUP, EPERM, ERANGE, EROFS, ESRCH, ESTALE, EUSERS,
+        ENOTSUP, EPERM, ERANGE, EROFS, ESRCH, ESTALE, EUSERS, EXDEV,
     };
 }

@@ -15,6 +15,7 @@ pub mod check;
 pub mod install;
 mod layers;
 pub mod load;
+pub mod moving;
 mod packed;
 mod plain;
 pub mod progress;

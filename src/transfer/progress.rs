@@ -28,13 +28,19 @@ impl Progress for Silent {
     fn tell(&self, _: &Digest, _: &str) {}
 }
 
+/// What stands behind a layer that has come, and behind one that was there already.
+pub const PULLED: [&str; 2] = ["unpacked", "here already"];
+/// The same for one that goes out.
+pub const PUSHED: [&str; 2] = ["uploaded", "there already"];
+
 /// What fits where stderr leads: lines that move on a terminal, a line now and then elsewhere, nothing where only errors
-/// are wanted. `name`: what is on its way; `bytes`: how much of it is to come.
-pub fn fitting(name: &str, bytes: u64) -> Box<dyn Progress> {
+/// are wanted. `name`: what is on its way; `bytes`: how much of it is to come;
+/// `ends`: [`PULLED`], [`PUSHED`].
+pub fn fitting(name: &str, bytes: u64, ends: [&'static str; 2]) -> Box<dyn Progress> {
     if say::is_quiet() {
         Box::new(Silent)
     } else if tty::is_terminal(io::stderr().as_fd()) {
-        Box::new(live::Live::new())
+        Box::new(live::Live::new(ends))
     } else {
         Box::new(lines::Lines::new(name, bytes))
     }

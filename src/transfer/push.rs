@@ -120,10 +120,10 @@ impl Push<'_> {
                 return Ok(());
             }
         }
-        if told {
-            self.progress.begin(digest, blob.size, 0);
-        }
         again(|| {
+            if told {
+                self.progress.begin(digest, blob.size, 0);
+            }
             let name = &self.image.name;
             let file = self.store.open_blob(digest).with_context(|| {
                 format!(

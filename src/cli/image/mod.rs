@@ -37,8 +37,16 @@ enum Verb {
     History(history::Flags),
     /// Tell all that is known of images, as JSON
     Inspect(inspect::Flags),
+    /// Fetch images from a registry
+    Pull(super::pull::Flags),
     /// Bring an image to a registry
     Push(super::push::Flags),
+    /// Load images from an archive or an OCI layout
+    Load(super::load::Flags),
+    /// Save images as an archive or as an OCI layout
+    Save(super::save::Flags),
+    /// Make an image of a folder or an archive with a root file system
+    Import(super::import::Flags),
     /// Remove what no image and no container needs
     Prune(prune::Flags),
 }
@@ -50,7 +58,11 @@ pub fn image(flags: Flags, context: &Context) -> Result<u8> {
         Verb::Tag(flags) => tag::tag(&flags, context),
         Verb::History(flags) => history::history(&flags, context),
         Verb::Inspect(flags) => inspect::images(&flags, context),
+        Verb::Pull(flags) => super::pull::pull(&flags, context),
         Verb::Push(flags) => super::push::push(&flags, context),
+        Verb::Load(flags) => super::load::load(&flags, context),
+        Verb::Save(flags) => super::save::save(&flags, context),
+        Verb::Import(flags) => super::import::import(&flags, context),
         Verb::Prune(flags) => prune::prune(&flags, context),
     }
 }

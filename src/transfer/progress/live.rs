@@ -15,12 +15,13 @@ const DRAWN: u8 = 8;
 pub struct Live {
     all: MultiProgress,
     bars: Mutex<BTreeMap<String, ProgressBar>>,
+    ends: [&'static str; 2],
 }
 
 impl Live {
-    pub fn new() -> Live {
+    pub fn new(ends: [&'static str; 2]) -> Live {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWN));
-        Live { all, bars: Mutex::default() }
+        Live { all, bars: Mutex::default(), ends }
     }
 
     fn bar(&self, layer: &Digest) -> ProgressBar {
@@ -59,7 +60,7 @@ impl Progress for Live {
     fn done(&self, layer: &Digest, new: bool) {
         let bar = self.bar(layer);
         bar.set_style(style("{prefix} {msg}"));
-        bar.finish_with_message(if new { "unpacked" } else { "here already" });
+        bar.finish_with_message(self.ends[usize::from(!new)]);
     }
 
     fn tell(&self, layer: &Digest, text: &str) {
