@@ -239,7 +239,7 @@ fn images_are_listed() {
     assert_eq!(names, ["a-box", "b/box:2"]);
     let size = fs::metadata(ground.rootfs().join("bin/busybox")).unwrap().len();
     assert!(json[0]["size"].as_u64().unwrap() > size);
-    assert_eq!(json[0]["layers"][0], format!("sha256:{}", json[0]["id"].as_str().unwrap()));
+    assert_eq!((json[0]["layers"].as_array().unwrap().len(), json[0]["blobs"].as_array().unwrap().len()), (1, 1));
     let own = if std::env::consts::ARCH == "x86_64" { "amd64" } else { "arm64" };
     assert_eq!((json[0]["os"].as_str(), json[0]["architecture"].as_str()), (Some("linux"), Some(own)));
 }

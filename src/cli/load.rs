@@ -7,7 +7,7 @@ use crate::{
     transfer::{load, progress::Silent},
 };
 use anyhow::{Result, bail};
-use std::{ffi::OsString, io::IsTerminal};
+use std::{ffi::OsString, io::IsTerminal, path::Path};
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
@@ -33,6 +33,7 @@ pub fn load(flags: &Flags, context: &Context) -> Result<u8> {
         store: &context.store,
         ids: &ids,
         platform: flags.platform.as_ref(),
+        tag: None,
         name: None,
         progress: &Silent,
     };
@@ -41,4 +42,12 @@ pub fn load(flags: &Flags, context: &Context) -> Result<u8> {
         table::print(&text)?;
     }
     Ok(0)
+}
+
+/// Loads one image of an archive or a folder under a name that stands for it as it is now.
+pub fn for_run(path: &Path, name: &str, tag: Option<&str>, context: &Context) -> Result<()> {
+    let ids = facts::usable_ids()?;
+    let wanted =
+        load::Load { store: &context.store, ids: &ids, platform: None, tag, name: Some(name), progress: &Silent };
+    load::load(path.as_os_str(), &wanted).map(drop)
 }

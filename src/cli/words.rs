@@ -6,6 +6,7 @@ use crate::{
     oci::Platform,
     spec::{Pull, Raw, Reference, Rootfs},
     store::images::{self, WELL_KNOWN, looks_like_reference},
+    transfer::import::About,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -82,17 +83,41 @@ fn as_image(word: &OsStr, sources: &Sources<'_>) -> Result<Option<Rootfs>> {
         }
     }
     // A path of the machine before a reference: what is there is what was meant.
+    if let Some(rootfs) = transport(word, sources.context)? {
+        return Ok(Some(rootfs));
+    }
     let has_slash = word.as_encoded_bytes().contains(&b'/');
+    if has_slash && path.join("oci-layout").is_file() && path.join("index.json").is_file() {
+        return archive(path, None, sources.context).map(Some);
+    }
     if has_slash && path.is_dir() {
         return folder(path).map(Some);
     }
     if has_slash && is_archive(path) {
-        return archive(path, sources.context).map(Some);
+        return archive(path, None, sources.context).map(Some);
     }
     match word.to_str() {
         Some(text) if looks_like_reference(word) || WELL_KNOWN.contains(&text) => by_name(text, sources).map(Some),
         _ => Ok(None),
     }
+}
+
+/// `docker-archive:FILE`, `oci-archive:FILE`, `oci:FOLDER`, each with `:TAG` if wanted: as skopeo and podman name them.
+fn transport(word: &OsStr, context: &Context) -> Result<Option<Rootfs>> {
+    let Some(text) = word.to_str() else { return Ok(None) };
+    let Some((kind, rest)) = text.split_once(':') else { return Ok(None) };
+    if !matches!(kind, "docker-archive" | "oci-archive" | "oci") {
+        return Ok(None);
+    }
+    let (path, tag) = match rest.split_once(':') {
+        Some((path, tag)) if !Path::new(rest).exists() => (path, Some(tag)),
+        _ => (rest, None),
+    };
+    // A registry may have an image called `oci`.
+    if kind == "oci" && !Path::new(path).exists() {
+        return Ok(None);
+    }
+    archive(Path::new(path), Some(tag), context).map(Some)
 }
 
 fn folder(dir: &Path) -> Result<Rootfs> {
@@ -141,12 +166,15 @@ fn by_name(name: &str, sources: &Sources<'_>) -> Result<Rootfs> {
         }
         return pulled(name, sources);
     }
+    if let Some(rootfs) = transport(OsStr::new(name), sources.context)? {
+        return Ok(rootfs);
+    }
     let path = Path::new(name);
     if path.is_dir() && name.contains('/') {
         return folder(path);
     }
     if is_archive(path) {
-        return archive(path, context);
+        return archive(path, None, context);
     }
     if images::valid_name(name).is_err()
         && let Err(fault) = name.parse::<Reference>()
@@ -223,18 +251,26 @@ fn is_archive(path: &Path) -> bool {
     magic.iter().any(|m| head.starts_with(m)) || head.get(257..262) == Some(b"ustar")
 }
 
-/// Imported once, under a name that stands for the file as it is now.
-fn archive(path: &Path, context: &Context) -> Result<Rootfs> {
+/// Imported or loaded once, under a name that stands for the file as it is now. `asked`: it was said that it is an archive of
+/// images, and perhaps which of them is meant.
+fn archive(path: &Path, asked: Option<Option<&str>>, context: &Context) -> Result<Rootfs> {
     use std::os::unix::fs::MetadataExt;
-    let real = fs::canonicalize(path)?;
+    let real = fs::canonicalize(path).with_context(|| format!("open the archive {}", path.display()))?;
     let metadata = fs::metadata(&real)?;
-    let what = format!("{}:{}:{}.{}", real.display(), metadata.size(), metadata.mtime(), metadata.mtime_nsec());
+    // A folder changes with its index.
+    let metadata = if metadata.is_dir() { fs::metadata(real.join("index.json"))? } else { metadata };
+    let (path, inode, size) = (real.display(), metadata.ino(), metadata.size());
+    let what = format!("{path}:{inode}:{size}:{}.{}:{asked:?}", metadata.mtime(), metadata.mtime_nsec());
     let mut hash = image::digest::Hashing::new(what.as_bytes());
     std::io::copy(&mut hash, &mut std::io::sink())?;
     let digest = hash.finish();
     let name = format!("archive/{}", digest.trim_start_matches("sha256:").get(..12).unwrap_or_default());
     if images::find(context.store.root(), &name)?.is_none() {
-        super::import::from_source(&name, real.as_os_str(), context)?;
+        if asked.is_some() || real.is_dir() || image::source::is_image(&real) {
+            super::load::for_run(&real, &name, asked.flatten(), context)?;
+        } else {
+            super::import::from_source(&name, real.as_os_str(), &About::default(), context)?;
+        }
     }
     Ok(Rootfs::Image(name))
 }

@@ -32,8 +32,16 @@ pub enum Source {
 
 /// Opens `source`: a path, or `-` for standard input. The error says what the thing is when it is no root file system.
 pub fn open(source: &OsStr) -> Result<Source> {
+    open_through(source, |input| input)
+}
+
+/// [`open`], with something between what was given and what reads it: it sees an archive as it came.
+///
+/// # Errors
+/// As for [`open`].
+pub fn open_through(source: &OsStr, between: impl FnOnce(Box<dyn Read>) -> Box<dyn Read>) -> Result<Source> {
     if source == "-" {
-        return archive(io::stdin()).context("standard input");
+        return archive(between(Box::new(io::stdin()))).context("standard input");
     }
     let named = || format!("{}", Path::new(source).display());
     let file = File::open(source).with_context(named)?;
@@ -41,7 +49,7 @@ pub fn open(source: &OsStr) -> Result<Source> {
     match kind {
         Kind::Directory => folder(OwnedFd::from(file)).with_context(named),
         // A FIFO too: `import x <(command)`.
-        Kind::File | Kind::Fifo | Kind::Socket => archive(file).with_context(named),
+        Kind::File | Kind::Fifo | Kind::Socket => archive(between(Box::new(file))).with_context(named),
         _ => Err(anyhow::anyhow!("a device is no image")).with_context(named),
     }
 }
@@ -72,6 +80,15 @@ pub fn archive(input: impl Read + 'static) -> Result<Source> {
         Format::Refused(what) if packed => bail!("compressed, and inside: {what}"),
         Format::Refused(what) => bail!("{what}"),
     }
+}
+
+/// Whether a file begins as an archive of an image does, not as one of a root file system.
+pub fn is_image(path: &Path) -> bool {
+    let look = || -> Result<bool> {
+        let mut stream = Stream::new(Box::new(File::open(path)?))?;
+        Ok(sniff::format(stream.peek(HEAD)?) == Format::Image)
+    };
+    look().unwrap_or(false)
 }
 
 /// The plain tar stream of an archive with an image in it, which may be compressed as for [`archive`].

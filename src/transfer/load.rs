@@ -12,6 +12,8 @@
 mod docker;
 mod layout;
 
+pub(super) use docker::manifest;
+
 use super::{
     Install, Origin, Progress, Stream,
     archive::{Files, Found},
@@ -19,18 +21,18 @@ use super::{
 };
 use crate::{
     image::{digest::Hashing, source},
-    oci::{Descriptor, Platform},
+    oci::{Config, Descriptor, Platform},
     plan::ids::Ids,
     spec::{Digest, Reference},
     store::{
         Store, blobs,
         images::{self, Image},
-        lock::{Lock, Mode},
+        unneeded::{self, Thing},
     },
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs::File,
     io::{self, Read, Seek, Write},
@@ -45,7 +47,9 @@ pub struct Load<'a> {
     pub ids: &'a Ids,
     /// For which machine, where there is a choice; none: for this one.
     pub platform: Option<&'a Platform>,
-    /// What all of it is called, in place of the names in the archive.
+    /// Only the image of this name or tag.
+    pub tag: Option<&'a str>,
+    /// What the image is called, the only one that is loaded then, in place of its names in the archive.
     pub name: Option<&'a str>,
     /// Who is told.
     pub progress: &'a dyn Progress,
@@ -73,8 +77,21 @@ pub fn load(source: &OsStr, wanted: &Load<'_>) -> Result<Vec<Image>> {
         let files = open(source, wanted.store)?;
         let stem = if source == "-" { None } else { stem(path) };
         let mut all = images_in(&files, wanted, stem.as_deref())?;
+        if let Some(tag) = wanted.tag {
+            let end = format!(":{tag}");
+            let full = own_name(tag).unwrap_or_default();
+            let untagged = |name: &String| tag == "latest" && !name.rsplit('/').next().unwrap_or(name).contains(':');
+            let is = |name: &String| *name == full || name.ends_with(&end) || untagged(name);
+            all.retain(|image| image.names.iter().any(is));
+            ensure!(!all.is_empty(), "it has no image {tag:?}");
+        }
         if let Some(name) = wanted.name {
-            all.truncate(1);
+            ensure!(
+                all.len() == 1,
+                "it has {} images: {}\n  fix (you): say which, as in docker-archive:FILE:NAME, or load them and run one",
+                all.len(),
+                all.iter().flat_map(|image| image.names.clone()).collect::<Vec<_>>().join(", ")
+            );
             all.iter_mut().for_each(|image| image.names = vec![name.into()]);
         }
         let mut loaded = Vec::new();
@@ -139,12 +156,12 @@ fn own_name(name: &str) -> Result<String> {
 }
 
 fn one(files: &Files, image: &Packed, wanted: &Load<'_>, told: &str) -> Result<Vec<Image>> {
-    let mut kept = Vec::new();
-    let work = |kept: &mut Vec<Digest>| -> Result<Vec<Image>> {
+    let mut kept = BTreeSet::new();
+    let work = |kept: &mut BTreeSet<Digest>| -> Result<Vec<Image>> {
         let mut origin = Layers { files, names: BTreeMap::new() };
         for (layer, name) in &image.layers {
             if keep(files, layer, name, wanted.store).with_context(|| format!("the layer {name}"))? {
-                kept.push(layer.digest.clone());
+                kept.insert(layer.digest.clone());
             }
             origin.names.insert(layer.digest.clone(), name.clone());
         }
@@ -164,8 +181,7 @@ fn one(files: &Files, image: &Packed, wanted: &Load<'_>, told: &str) -> Result<V
     };
     let outcome = work(&mut kept);
     if outcome.is_err() {
-        kept.push(image.manifest.0.digest.clone());
-        forget(&kept, wanted.store);
+        forget(&kept, image, wanted.store);
     }
     outcome
 }
@@ -204,20 +220,15 @@ fn keep(files: &Files, layer: &Descriptor, name: &str, store: &Store) -> Result<
 }
 
 /// Takes back what was put into the store for an image that came to nothing, unless another one has it.
-fn forget(kept: &[Digest], store: &Store) {
-    let all: Result<Vec<Image>> = images::list(store.root()).into_iter().collect();
-    let Ok(all) = all else { return };
-    for digest in kept {
-        let has = |image: &Image| {
-            image.blobs.iter().any(|d| d.digest == *digest)
-                || image.manifest.as_ref().is_some_and(|d| d.digest == *digest)
-        };
-        let place = store.blob(digest);
-        let lock = Lock::attempt(&place.with_file_name(format!(".lock-{}", digest.hex())), Mode::Alone);
-        if !all.iter().any(has) && matches!(lock, Ok(Some(_))) {
-            let _ = std::fs::remove_file(place);
-        }
-    }
+fn forget(kept: &BTreeSet<Digest>, image: &Packed, store: &Store) {
+    let config = Config::parse(&image.config, image.layers.len());
+    let ids = config.map(|config| config.rootfs.diff_ids).unwrap_or_default();
+    let layers = image.layers.iter().zip(ids).filter(|((layer, _), _)| kept.contains(&layer.digest));
+    let layers = layers.map(|(_, diff_id)| Thing::Layer(diff_id));
+    let documents = [Some(image.manifest.0.digest.clone()), digest(&image.config).ok()];
+    let blobs = documents.into_iter().flatten().chain(kept.iter().cloned()).map(Thing::Blob);
+    // Whatever is busy or unclear stays for `prune`.
+    let _ = unneeded::reap(store, layers.chain(blobs), false);
 }
 
 /// The layers of an image in an archive, should the store need one again.

@@ -12,6 +12,7 @@
 
 mod archive;
 pub mod check;
+pub mod import;
 pub mod install;
 mod layers;
 pub mod load;
