@@ -19,7 +19,7 @@ pub struct Manifest {
 pub struct Index {
     /// The type of the whole document.
     pub media_type: String,
-    /// What there is, as far as it is an image or another index.
+    /// What there is, as far as it is an image or another index and hashed with sha256.
     pub manifests: Vec<Descriptor>,
 }
 
@@ -104,12 +104,26 @@ fn index(stated: Option<String>, manifests: Vec<Descriptor>) -> Result<Index, St
     if !media::is_index(&media_type) {
         return Err(format!("it has manifests and says that it is {media_type}"));
     }
+    // What is of another type, or hashed otherwise, does not stand in the way of the rest (image-spec, image-index.md).
+    let known = |d: &Descriptor| {
+        let of = d.media_type.as_str();
+        of.is_empty() || media::is_manifest(of) || media::is_index(of)
+    };
+    let known: Vec<Descriptor> = manifests.into_iter().filter(known).collect();
+    let manifests: Vec<Descriptor> = known.iter().filter(|d| is_sha256(d)).cloned().collect();
+    if manifests.is_empty() {
+        check_digests(known.iter())?;
+    }
     Ok(Index { media_type, manifests })
+}
+
+fn is_sha256(descriptor: &Descriptor) -> bool {
+    descriptor.digest.algorithm() == crate::spec::digest::Algorithm::Sha256
 }
 
 /// Content lies in the store by its SHA-256.
 fn check_digests<'a>(mut all: impl Iterator<Item = &'a Descriptor>) -> Result<(), String> {
-    match all.find(|d| d.digest.algorithm() != crate::spec::digest::Algorithm::Sha256) {
+    match all.find(|d| !is_sha256(d)) {
         Some(odd) => Err(format!("{} is not hashed with sha256, the only one that is known here", odd.digest)),
         None => Ok(()),
     }
@@ -220,5 +234,30 @@ mod tests {
         assert_eq!(index.choose(&Platform::linux("arm64")).unwrap().digest.to_string(), hex('b'));
         let none = index.choose(&Platform::linux("s390x")).unwrap_err();
         assert_eq!(none, "there is no image for linux/s390x, only for linux/amd64, linux/arm64");
+    }
+
+    #[test]
+    fn an_index_has_only_what_can_be_had() {
+        let entry = |media_type: &str, digest: &str, architecture: &str| {
+            format!(
+                r#"{{"mediaType":"{media_type}","digest":"{digest}","size":1,
+                    "platform":{{"os":"linux","architecture":"{architecture}"}}}}"#
+            )
+        };
+        let long = format!("sha512:{}", "d".repeat(128));
+        let text = format!(
+            r#"{{"schemaVersion":2,"manifests":[{},{},{},{}]}}"#,
+            entry("application/x", &hex('a'), "arm64"),
+            entry(media::MANIFEST, &long, "amd64"),
+            entry(media::MANIFEST, &hex('b'), "arm64"),
+            entry("", &hex('c'), "386"),
+        );
+        let Document::Index(index) = parse(text.as_bytes(), None).unwrap() else { panic!("no index") };
+        assert_eq!(index.choose(&Platform::linux("arm64")).unwrap().digest.to_string(), hex('b'));
+        assert_eq!(index.choose(&Platform::linux("386")).unwrap().digest.to_string(), hex('c'));
+        let none = index.choose(&Platform::linux("amd64")).unwrap_err();
+        assert_eq!(none, "there is no image for linux/amd64, only for linux/arm64, linux/386");
+        let only = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entry(media::MANIFEST, &long, "amd64"));
+        assert!(parse(only.as_bytes(), None).unwrap_err().contains("not hashed with sha256"));
     }
 }
