@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(source) = archive(Cursor::new(data.to_vec())) else { return };
     let _ = GROUND.with_root(|root| match source {
         Source::Archive(plain) => unpack_within(plain, root.as_fd(), &Owners::Single, &LIMITS),
-        Source::Cpio(stream) => unpack_cpio(stream, root.as_fd(), &Owners::Single),
+        Source::Cpio(stream) => unpack_cpio(*stream, root.as_fd(), &Owners::Single),
         Source::Folder(_) => unreachable!("a stream is no folder"),
     });
 });
