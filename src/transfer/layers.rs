@@ -114,9 +114,10 @@ fn attempt(install: &Install<'_>, wanted: &Wanted<'_>) -> Result<Outcome> {
     let mut waiting = || progress.tell(&layer.digest, "another process is at it; waiting");
     let draft = match store.claim_layer(diff_id, &mut waiting, remove)? {
         Claim::There(lock) => {
+            let blob = packed_only(install, layer, &mut waiting)?;
             progress.done(&layer.digest, false);
             let facts = facts(&store.layer(diff_id));
-            return Ok(Outcome::Installed(Installed { facts, _locks: vec![lock] }));
+            return Ok(Outcome::Installed(Installed { facts, _locks: vec![blob, lock] }));
         }
         Claim::Missing(draft) => draft,
     };
@@ -147,6 +148,22 @@ fn attempt(install: &Install<'_>, wanted: &Wanted<'_>) -> Result<Outcome> {
     unpacked.notes.iter().for_each(|note| say::note(note));
     progress.done(&layer.digest, true);
     Ok(Outcome::Installed(Installed { facts, _locks: vec![blob, tree] }))
+}
+
+/// The blob of a layer that is unpacked already: it may have been given up to save space, or lost.
+fn packed_only(install: &Install<'_>, layer: &Descriptor, waiting: &mut dyn FnMut()) -> Result<Lock> {
+    let part = match install.store.claim_blob(&layer.digest, waiting)? {
+        blobs::Claim::There(lock) => return Ok(lock),
+        blobs::Claim::Missing(part) => part,
+    };
+    install.progress.begin(&layer.digest, layer.size, part.have.min(layer.size));
+    let (digest, size, part) = Packed::fetched(layer, part, install.origin, install.progress)?.finish()?;
+    let part = part.context("what was fetched is gone")?;
+    if (&digest, size) != (&layer.digest, layer.size) {
+        part.discard()?;
+        bail!("what came has {size} bytes and hashes to {digest}");
+    }
+    part.commit()
 }
 
 /// Why nothing came of a pass.

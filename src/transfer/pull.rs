@@ -97,6 +97,7 @@ impl Pull<'_> {
         let here = images::named(self.store.root(), &name)?.filter(|image| self.does(image));
         if let (Some(image), Some(digest)) = (&here, &self.reference.digest)
             && image.leads_from(digest)
+            && self.is_whole(image)
         {
             // Its content cannot have changed.
             return Ok(Asked::Done(Box::new(Pulled::Same(image.clone()))));
@@ -177,6 +178,11 @@ impl Pull<'_> {
         whole && (!strictly || wanted.fit(&image.platform()) > 0)
     }
 
+    /// Whether its packed layers are here, too, for those who push and save it and for `system check`.
+    fn is_whole(&self, image: &Image) -> bool {
+        image.blobs.iter().all(|blob| self.store.blob(&blob.digest).exists())
+    }
+
     /// The image of the store that a digest leads to.
     fn known(&self, digest: &Digest) -> Option<Image> {
         let name = self.reference.familiar();
@@ -185,7 +191,7 @@ impl Pull<'_> {
             // An index has one for every machine: that under another name may be for another one.
             let (wanted, _) = self.platform;
             let own = wanted.architecture == image.architecture;
-            self.does(image) && (by_manifest || own && image.leads_from(digest))
+            self.does(image) && self.is_whole(image) && (by_manifest || own && image.leads_from(digest))
         };
         let mut all: Vec<Image> = images::list(self.store.root()).into_iter().flatten().filter(fits).collect();
         let exact = all.iter().position(|image| images::same(&image.name, &name)).unwrap_or(0);

@@ -134,6 +134,10 @@ fn two_layers_by_two_names() {
     let opened = bed.origin.opened.load(Ordering::Relaxed);
     bed.install().unwrap();
     assert_eq!(bed.origin.opened.load(Ordering::Relaxed), opened, "nothing is fetched twice");
+    let blob = bed.store.blob(&hash(&gzip(&b)));
+    fs::remove_file(&blob).unwrap();
+    bed.install().unwrap();
+    assert_eq!(fs::read(&blob).unwrap(), gzip(&b), "a blob that was lost comes back");
     drop(bed.folder);
 }
 
