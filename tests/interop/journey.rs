@@ -26,6 +26,9 @@ pub fn raw(ground: &Ground, place: &str) -> Vec<u8> {
     skopeo(ground, &[&["inspect", "--raw"], tls, &[place]].concat()).into_bytes()
 }
 
+/// Without it skopeo packs what is not packed.
+pub const AS_IT_IS: &[&str] = &["--preserve-digests"];
+
 /// From the layout into the registry.
 #[track_caller]
 pub fn upload(ground: &Ground, layout: &Layout, tag: &str, name: &str, flags: &[&str]) {
@@ -77,8 +80,8 @@ pub fn out_again(ground: &Ground, real: &Real, name: &str, manifest: &[u8], id: 
 
 /// `load` of what skopeo writes, into a store of its own.
 #[track_caller]
-pub fn load_again(ground: &Ground, name: &str, expected: &Listing) {
-    for kind in ["docker-archive", "oci-archive"] {
+pub fn load_again(ground: &Ground, name: &str, kinds: &[&str], expected: &Listing) {
+    for kind in kinds {
         let file = place(ground, &format!("skopeo.{kind}"));
         let to = format!("{kind}:{}:example.org/loaded:{kind}", file.display());
         skopeo(ground, &["copy", "-q", "--src-tls-verify=false", &format!("docker://{name}"), &to]);

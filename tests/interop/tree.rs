@@ -5,6 +5,7 @@ use super::{
     support::{Ground, find, outcome},
 };
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -60,6 +61,18 @@ pub fn by_umoci(ground: &Ground, layout: &Layout, tag: &str) -> Listing {
     let listing = of_folder(&bundle.join("rootfs"));
     let _ = Command::new("rm").arg("-rf").arg(bundle).status();
     listing
+}
+
+/// `data` of these layers as GNU tar unpacks them one over the other.
+pub fn by_tar(ground: &Ground, layers: &[Vec<u8>]) -> Listing {
+    let folder = ground.path("by-tar");
+    fs::create_dir(&folder).unwrap();
+    for (at, layer) in layers.iter().enumerate() {
+        let file = ground.file(&format!("layer-{at}.tar"), layer);
+        let out = outcome(Command::new("tar").arg("-xpf").arg(file).args(["--numeric-owner", "-C"]).arg(&folder));
+        assert_eq!(out.status, 0, "{out:?}");
+    }
+    of_folder(&folder)
 }
 
 pub fn of_folder(folder: &Path) -> Listing {
