@@ -113,8 +113,8 @@ fn transport(word: &OsStr, context: &Context) -> Result<Option<Rootfs>> {
         Some((path, tag)) if !Path::new(rest).exists() => (path, Some(tag)),
         _ => (rest, None),
     };
-    // A registry may have an image called `oci`.
-    if kind == "oci" && !Path::new(path).exists() {
+    // A registry may have an image called `oci`; a tag has no `/`.
+    if kind == "oci" && !path.contains('/') && !Path::new(path).exists() {
         return Ok(None);
     }
     archive(Path::new(path), Some(tag), context).map(Some)
