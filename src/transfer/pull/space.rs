@@ -33,7 +33,11 @@ pub fn check(store: &Store, found: &Found) -> Result<()> {
 /// Says of a full disk what it is about.
 pub fn explain(e: anyhow::Error, store: &Store, found: &Found) -> anyhow::Error {
     let bytes = found.todo.bytes;
-    let needed = format!("{} packed and about {} unpacked are needed", size(bytes), size(bytes / 10 * UNPACKED));
+    let guess = bytes / 10 * UNPACKED;
+    // What was written of a layer is gone by now: where the guess was too low, the numbers would say that there is room.
+    let free = mount::file_system(store.root()).map_or(0, |fs| fs.free);
+    let unpacked = if guess > free { format!("about {}", size(guess)) } else { "more than that".into() };
+    let needed = format!("{} packed and {unpacked} unpacked are needed", size(bytes));
     full(&e, store, &needed).unwrap_or(e)
 }
 
