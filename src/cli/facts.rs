@@ -19,6 +19,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::fd::AsFd,
     path::{Path, PathBuf},
@@ -108,8 +109,12 @@ fn image(spec: &Spec, context: &Context) -> Result<Image> {
 fn stored(name: &str, context: &Context) -> Result<Image> {
     let root = context.store.root();
     let image = images::find(root, name)?.with_context(|| format!("the image {name:?} has just been removed"))?;
-    let layers: Vec<PathBuf> =
+    let mut layers: Vec<PathBuf> =
         image.layers.iter().skip(image.hidden).rev().map(|l| images::layer_dir(root, l)).collect();
+    // The kernel refuses an overlay that has a layer twice (ELOOP), as images of many empty layers do. Where one comes again
+    // further down it adds nothing: whatever it brings or hides, the upper one does.
+    let mut seen = BTreeSet::new();
+    layers.retain(|layer| seen.insert(layer.clone()));
     if let Some(gone) = layers.iter().find(|l| !l.is_dir()) {
         bail!(
             "the image {name:?} is not whole\n  cause: its layer {} is gone\n  \
