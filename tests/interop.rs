@@ -11,6 +11,8 @@ mod journey;
 mod kit;
 #[path = "interop/layout.rs"]
 mod layout;
+#[path = "interop/podman.rs"]
+mod podman;
 #[path = "interop/real.rs"]
 mod real;
 #[path = "interop/storms.rs"]
@@ -84,6 +86,11 @@ fn whiteouts_and_opaque_folders() {
 #[test]
 fn names_that_are_long_or_no_text() {
     journey(|_| cases::names(), &[Packed::Gzip], AS_IT_IS, Judge::Umoci);
+}
+
+#[test]
+fn a_path_of_four_thousand_bytes() {
+    journey(|_| vec![cases::depth()], &[Packed::Gzip], AS_IT_IS, Judge::Umoci);
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub fn names() -> Vec<Vec<u8>> {
 }
 
 /// Folders in folders, down to a path of 4,000 bytes.
-pub fn depth() -> (Vec<u8>, String) {
+pub fn depth() -> Vec<u8> {
     let mut path = "data".to_owned();
     let mut layer = Layer::new().folder(&path, 0o755);
     while path.len() + 101 < 3_990 {
@@ -95,7 +95,7 @@ pub fn depth() -> (Vec<u8>, String) {
         layer = layer.folder(&path, 0o755);
     }
     let path = format!("{path}/{}", "f".repeat(4_000 - path.len() - 1));
-    (layer.file(&path, "deep\n", 0o644).bytes(), path)
+    layer.file(&path, "deep\n", 0o644).bytes()
 }
 
 /// A file with holes as GNU tar packs it; more pieces than a header has room for.
