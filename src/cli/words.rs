@@ -79,7 +79,8 @@ fn as_image(word: &OsStr, sources: &Sources<'_>) -> Result<Option<Rootfs>> {
             return Ok(Some(Rootfs::Host));
         }
         if let Some(image) = named(text, sources.context)? {
-            return by_name(&image, sources).map(Some);
+            let enough = sources.is_enough(&image, &image.name);
+            return if enough { Ok(Some(Rootfs::Image(image.name))) } else { by_name(&image.name, sources).map(Some) };
         }
     }
     // A path of the machine before a reference: what is there is what was meant.
@@ -141,10 +142,10 @@ fn folder(dir: &Path) -> Result<Rootfs> {
 
 /// The name of an image of the store. An id is no word: too many commands are hexadecimal. What could be a path has to be
 /// the very name that is recorded; another for the same image comes after the paths.
-fn named(text: &str, context: &Context) -> Result<Option<String>> {
+fn named(text: &str, context: &Context) -> Result<Option<images::Image>> {
     let found = images::named(context.store.root(), text)?;
     let exact = |image: &images::Image| images::canonical(text) == image.name;
-    Ok(found.filter(|image| !text.contains('/') || exact(image)).map(|image| image.name))
+    Ok(found.filter(|image| !text.contains('/') || exact(image)))
 }
 
 fn by_name(name: &str, sources: &Sources<'_>) -> Result<Rootfs> {
