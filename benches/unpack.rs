@@ -131,5 +131,7 @@ fn group(
         packed >> 20,
         *plain as f64 / (*packed).max(1) as f64
     );
-    Ok(rounds::print(&title, &rounds::rounds(all, options.runs)))
+    let rows = rounds::rounds(all, options.runs);
+    place.clear();
+    Ok(rounds::print(&title, &rows))
 }

@@ -1,6 +1,6 @@
 //! Hashing on the way: the digest of what was read or written, without a second pass.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use ring::digest::{Context, SHA256};
 
@@ -27,6 +27,20 @@ impl<R: Read> Read for Hashing<R> {
         let length = self.inner.read(into)?;
         self.state.update(&into[..length]);
         Ok(length)
+    }
+}
+
+impl<R: BufRead> BufRead for Hashing<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    /// What was looked at passes only here. It lies in the buffer, so to look again cannot fail.
+    fn consume(&mut self, length: usize) {
+        if let Ok(data) = self.inner.fill_buf() {
+            self.state.update(&data[..length]);
+        }
+        self.inner.consume(length);
     }
 }
 

@@ -84,7 +84,7 @@ impl One<'_> {
                 return Ok(true);
             }
             Kind::File => {
-                let (source, target) = (dir::open_beneath(from, Path::new(name))?, dir::create_file(to, name)?);
+                let (source, target) = (dir::open_beneath(from, Path::new(name))?, dir::create_file(to, name, 0o600)?);
                 super::tree::copy_content(&source, &target, meta.size)?;
                 self.give(&meta)?;
                 dir::chmod(&target, meta.mode)?;

@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::ErrorKind::{NotADirectory, NotFound};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -83,25 +83,25 @@ pub fn unpack(input: impl Read, root: BorrowedFd<'_>, owners: &Owners) -> Result
 
 /// [`unpack`] with other bounds.
 pub fn unpack_within(input: impl Read, root: BorrowedFd<'_>, owners: &Owners, limits: &Limits) -> Result<Unpacked> {
-    unpack_as(input, root, owners, limits, None)
+    unpack_as(BufReader::with_capacity(BUFFER, input), root, owners, limits, None)
 }
 
 /// Unpacks one of several layers into the empty folder `root` of its own: whiteouts and opaque marks come to disk in the
 /// form that an overlay reads. An archive without entries is fine. Errors are those of [`unpack`].
-pub fn unpack_layer(input: impl Read, root: BorrowedFd<'_>, owners: &Owners, limits: &Limits) -> Result<Unpacked> {
+pub fn unpack_layer(input: impl BufRead, root: BorrowedFd<'_>, owners: &Owners, limits: &Limits) -> Result<Unpacked> {
     unpack_as(input, root, owners, limits, Some(Marks::default()))
 }
 
 fn unpack_as(
-    input: impl Read,
+    input: impl BufRead,
     root: BorrowedFd<'_>,
     owners: &Owners,
     limits: &Limits,
     marks: Option<Marks>,
 ) -> Result<Unpacked> {
-    let mut tape = Tape::new(BufReader::with_capacity(BUFFER, Hashing::new(input)), limits);
+    let mut tape = Tape::new(Hashing::new(input), limits);
     let unpacked = members(&mut tape, Target::new(root, *owners, (0, 0)), limits, marks)?;
-    Ok(Unpacked { diff_id: tape.finish()?.into_inner().finish(), ..unpacked })
+    Ok(Unpacked { diff_id: tape.finish()?.finish(), ..unpacked })
 }
 
 /// [`unpack`] for an initramfs. There is no tar archive whose hash could be its `diff_id`: it is that of the tree
@@ -230,7 +230,7 @@ impl Unpacking<'_> {
         self.size = self.size.saturating_add(size);
         let max = self.limits.max_bytes;
         ensure!(self.size <= max, "more than {max} bytes in one archive");
-        let file = self.target.file(spot)?;
+        let file = self.target.file(spot, attributes.mode)?;
         if *map != [(0, size)] {
             file.set_len(size)?;
         }

@@ -142,14 +142,16 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// A new empty regular file in place of what was there; [`Target::dress`] comes after its content.
-    pub fn file(&mut self, spot: &Spot<'_>) -> io::Result<File> {
-        match dir::create_file(spot.folder.as_fd(), spot.name) {
+    /// A new empty regular file in place of what was there; [`Target::dress`] comes after its content. Of `mode` it
+    /// mostly has already what it is to have in the end: then nothing has to be set later.
+    pub fn file(&mut self, spot: &Spot<'_>, mode: u32) -> io::Result<File> {
+        let mode = mode & 0o777;
+        match dir::create_file(spot.folder.as_fd(), spot.name, mode) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             result => return result,
         }
         self.clear(spot)?;
-        dir::create_file(spot.folder.as_fd(), spot.name)
+        dir::create_file(spot.folder.as_fd(), spot.name, mode)
     }
 
     /// A folder: kept if it is one already, else in place of what was there, a link to a folder too.
@@ -180,7 +182,16 @@ impl<'a> Target<'a> {
     /// Owner, attributes, mode and time of a file that was just made: in this order, as chown(2) clears setuid bits and
     /// file capabilities. `file` is the descriptor of a regular file; a FIFO or a link has none.
     pub fn dress(&mut self, spot: &Spot<'_>, attributes: &Attributes, file: Option<&File>, link: bool) -> Result<()> {
-        let given = self.owners.give(spot.folder.as_fd(), spot.name, (attributes.uid, attributes.gid), self.home)?;
+        // To look costs little; each thing that is set is a change to the file system's journal.
+        let is = file.map(dir::stat_fd).transpose()?;
+        let wanted = (attributes.uid, attributes.gid);
+        let given = match is {
+            // Ids that have no number here look like some other one, but never like 0.
+            Some(is) if self.owners == Owners::Mapped && wanted == (0, 0) && (is.uid, is.gid) == (0, 0) => {
+                Given { uid: true, gid: true }
+            }
+            _ => self.owners.give(spot.folder.as_fd(), spot.name, wanted, self.home)?,
+        };
         let mode = self.mode(given, attributes.mode);
         let mut refused = BTreeMap::new();
         // A link has no mode, and hardly ever an attribute.
@@ -193,11 +204,15 @@ impl<'a> Target<'a> {
                 opened.as_fd()
             };
             refused = self.set_xattrs(fd, spot.path, attributes);
-            if !link {
+            // It was made without setuid bits, so that chown(2) had none to clear.
+            if !link && is.is_none_or(|is| is.mode != mode) {
                 dir::chmod(fd, mode)?;
             }
         }
-        dir::set_time(spot.folder.as_fd(), spot.name, attributes.mtime)?;
+        match file {
+            Some(file) => dir::set_time_fd(file, attributes.mtime)?,
+            None => dir::set_time(spot.folder.as_fd(), spot.name, attributes.mtime)?,
+        }
         let complete = given.all() && (link || mode == attributes.mode);
         self.keep_record(spot.path, attributes, complete, None, refused);
         Ok(())

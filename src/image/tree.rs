@@ -217,7 +217,7 @@ impl Copying<'_> {
             self.target.notes.add(CHANGED, spot.path.as_os_str().as_bytes());
             return Ok(false);
         }
-        let output = self.target.file(spot)?;
+        let output = self.target.file(spot, meta.mode)?;
         let hash = content::copy(&input, &output, now.size, self.sum.wants_content())?;
         self.target.dress(spot, &attributes(meta, xattrs(input.as_fd())), Some(&output), false)?;
         self.sum.record(b"file", spot.path, meta, &hash);

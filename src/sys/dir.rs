@@ -85,10 +85,11 @@ fn open_how(dir: BorrowedFd<'_>, path: &Path, flags: OFlags, how: ResolveFlags) 
     }
 }
 
-/// Makes a new regular file for writing, mode 0600; `EEXIST` if there is anything of that name, a link included.
-pub fn create_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
+/// Makes a new regular file for writing; `EEXIST` if there is anything of that name, a link included. The process umask
+/// applies.
+pub fn create_file(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))?;
     Ok(File::from(fd))
 }
 
@@ -162,9 +163,17 @@ fn proc_path(fd: BorrowedFd<'_>) -> String {
 
 /// utimensat(2) with `AT_SYMLINK_NOFOLLOW`: sets the time of last modification, and the time of access to the same.
 pub fn set_time(dir: BorrowedFd<'_>, name: &OsStr, time: Time) -> io::Result<()> {
+    Ok(rustix::fs::utimensat(dir, name, &both(time), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// futimens(3): [`set_time`] of an open file, without looking up its name again.
+pub fn set_time_fd(fd: impl AsFd, time: Time) -> io::Result<()> {
+    Ok(rustix::fs::futimens(fd, &both(time))?)
+}
+
+fn both(time: Time) -> Timestamps {
     let time = rustix::fs::Timespec { tv_sec: time.sec, tv_nsec: time.nsec.into() };
-    let times = Timestamps { last_access: time, last_modification: time };
-    Ok(rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// unlinkat(2) of anything but a directory.

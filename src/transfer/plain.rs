@@ -3,7 +3,7 @@
 use super::packed::Packed;
 use anyhow::Result;
 use std::{
-    io::{self, BufReader, Cursor, Read},
+    io::{self, BufRead, BufReader, Cursor, Read},
     sync::mpsc,
     thread::Scope,
 };
@@ -24,22 +24,25 @@ pub fn inflate<'scope, 'env: 'scope>(
     size: u64,
 ) -> io::Result<Plain<'scope, 'env>> {
     let (full, pieces) = mpsc::sync_channel::<io::Result<Vec<u8>>>(PIECES);
+    let (used, empty) = mpsc::channel::<Vec<u8>>();
     let thread = std::thread::Builder::new().name("inflate".into()).spawn_scoped(scope, move || {
         let mut packed = packed;
-        let outcome = decode(&mut packed, bound(size), &mut |piece| full.send(Ok(piece)).is_ok());
+        let outcome = decode(&mut packed, bound(size), &mut |piece| {
+            full.send(Ok(piece)).ok().map(|()| empty.try_recv().unwrap_or_default())
+        });
         if let Err(error) = outcome {
             let _ = full.send(Err(error));
         }
         packed
     })?;
-    Ok(Plain { pieces: Some(pieces), current: Cursor::new(Vec::new()), thread })
+    Ok(Plain { pieces: Some(pieces), used, current: Cursor::new(Vec::new()), thread })
 }
 
 fn bound(size: u64) -> u64 {
     FREE.saturating_add(size.saturating_mul(RATIO))
 }
 
-fn decode(packed: &mut Packed<'_>, most: u64, give: &mut dyn FnMut(Vec<u8>) -> bool) -> io::Result<()> {
+fn decode(packed: &mut Packed<'_>, most: u64, give: Give<'_>) -> io::Result<()> {
     let mut head = Vec::with_capacity(4);
     packed.by_ref().take(4).read_to_end(&mut head)?;
     let magic = head.clone();
@@ -55,12 +58,15 @@ fn decode(packed: &mut Packed<'_>, most: u64, give: &mut dyn FnMut(Vec<u8>) -> b
     }
 }
 
+/// Takes a piece and gives one back to be filled next, one that was used before if there is any; `None`: nobody wants more.
+type Give<'a> = &'a mut dyn FnMut(Vec<u8>) -> Option<Vec<u8>>;
+
 /// Hands it on piece by piece, until nobody wants more.
-fn pour(mut plain: impl Read, most: u64, give: &mut dyn FnMut(Vec<u8>) -> bool) -> io::Result<()> {
+fn pour(mut plain: impl Read, most: u64, give: Give<'_>) -> io::Result<()> {
     let mut all = 0;
+    let mut piece = Vec::new();
     loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        plain.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
+        fill(&mut plain, &mut piece)?;
         if piece.is_empty() {
             return Ok(());
         }
@@ -69,16 +75,33 @@ fn pour(mut plain: impl Read, most: u64, give: &mut dyn FnMut(Vec<u8>) -> bool) 
             let told = format!("it inflates to more than {most} bytes, {RATIO} times its size: that is no layer");
             return Err(io::Error::new(io::ErrorKind::InvalidData, told));
         }
-        if !give(piece) {
-            return Ok(());
+        let Some(next) = give(piece) else { return Ok(()) };
+        piece = next;
+    }
+}
+
+/// As much as fits into a piece; less only at the end.
+fn fill(plain: &mut impl Read, piece: &mut Vec<u8>) -> io::Result<()> {
+    piece.resize(PIECE, 0);
+    let mut length = 0;
+    while length < PIECE {
+        match plain.read(&mut piece[length..]) {
+            Ok(0) => break,
+            Ok(got) => length += got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
+    piece.truncate(length);
+    Ok(())
 }
 
 /// The plain stream.
 pub struct Plain<'scope, 'env> {
     /// `None` when nobody wants more.
     pieces: Option<mpsc::Receiver<io::Result<Vec<u8>>>>,
+    /// Takes back what was read, to be filled again.
+    used: mpsc::Sender<Vec<u8>>,
     current: Cursor<Vec<u8>>,
     thread: std::thread::ScopedJoinHandle<'scope, Packed<'env>>,
 }
@@ -97,15 +120,24 @@ impl<'env> Plain<'_, 'env> {
 
 impl Read for Plain<'_, '_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let got = self.current.read(into)?;
-            if got > 0 || into.is_empty() {
-                return Ok(got);
-            }
-            match self.pieces.as_ref().map(mpsc::Receiver::recv) {
-                Some(Ok(piece)) => self.current = Cursor::new(piece?),
-                Some(Err(mpsc::RecvError)) | None => return Ok(0),
-            }
+        let got = self.fill_buf()?.read(into)?;
+        self.consume(got);
+        Ok(got)
+    }
+}
+
+impl BufRead for Plain<'_, '_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.current.fill_buf()?.is_empty() {
+            let Some(Ok(piece)) = self.pieces.as_ref().map(mpsc::Receiver::recv) else { return Ok(&[]) };
+            let old = std::mem::replace(&mut self.current, Cursor::new(piece?));
+            // The other thread may have ended already.
+            let _ = self.used.send(old.into_inner());
         }
+        self.current.fill_buf()
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.current.consume(length);
     }
 }

@@ -134,7 +134,7 @@ fn reach<'p>(target: &mut Target<'_>, path: &'p Path) -> Result<Option<Spot<'p>>
 }
 
 fn plain(spot: &Spot<'_>, name: &OsStr) -> io::Result<()> {
-    match dir::create_file(spot.folder.as_fd(), name) {
+    match dir::create_file(spot.folder.as_fd(), name, 0o644) {
         Err(error) if error.kind() == AlreadyExists => Ok(()),
         result => result.map(drop),
     }

@@ -47,7 +47,7 @@ fn a_tree_deeper_than_any_path_is_removed() -> io::Result<()> {
     // 3,000 levels of 4 bytes: three times PATH_MAX, and more than the usual limit of open files.
     for _ in 0..3000 {
         make_dir(here.as_fd(), name("deep"), 0o700)?;
-        drop(create_file(here.as_fd(), name(".removed-1")));
+        drop(create_file(here.as_fd(), name(".removed-1"), 0o600));
         here = open_dir_beneath(here.as_fd(), Path::new("deep"))?;
     }
     remove_tree(root.as_fd(), name("deep"))?;
@@ -78,7 +78,7 @@ fn a_path_is_resolved_inside_the_root() -> io::Result<()> {
 fn an_id_of_minus_one_is_no_success() -> io::Result<()> {
     let home = tempfile::tempdir()?;
     let root = open_root(home.path())?;
-    drop(create_file(root.as_fd(), name("file"))?);
+    drop(create_file(root.as_fd(), name("file"), 0o600)?);
     assert!(chown(root.as_fd(), name("file"), Some(u32::MAX), None).is_err());
     assert!(chown(root.as_fd(), name("file"), None, Some(u32::MAX)).is_err());
     Ok(())
