@@ -47,12 +47,21 @@ impl Ground {
 
     /// Makes an empty root, hands it over, and looks at what is beside it. Whatever is in the root can be removed.
     pub fn with_root<T>(&self, work: impl FnOnce(&OwnedFd) -> T) -> T {
-        fs::create_dir(self.home.join("root")).unwrap();
+        self.with(["root"], |[root]| work(root))
+    }
+
+    /// The same with two roots.
+    pub fn with_two<T>(&self, work: impl FnOnce(&OwnedFd, &OwnedFd) -> T) -> T {
+        self.with(["root", "second"], |[root, second]| work(root, second))
+    }
+
+    fn with<T, const N: usize>(&self, names: [&str; N], work: impl FnOnce(&[OwnedFd; N]) -> T) -> T {
+        names.iter().for_each(|name| fs::create_dir(self.home.join(name)).unwrap());
         let before = self.look();
-        let root = dir::open_root(&self.home.join("root")).unwrap();
-        let result = work(&root);
+        let roots = names.map(|name| dir::open_root(&self.home.join(name)).unwrap());
+        let result = work(&roots);
         assert_eq!(self.look(), before, "something outside the root changed");
-        dir::remove_tree(self.fd.as_fd(), OsStr::new("root")).unwrap();
+        names.iter().for_each(|name| dir::remove_tree(self.fd.as_fd(), OsStr::new(name)).unwrap());
         result
     }
 

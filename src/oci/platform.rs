@@ -52,7 +52,9 @@ impl FromStr for Platform {
                 && part.len() <= 32
                 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         };
-        if !parts.iter().all(word) || parts.len() > 3 {
+        // `linux/v7` would be read as one architecture and printed as another.
+        let nameless = matches!(parts[..], ["linux", part] | [part] | [_, part, _] if is_variant(part));
+        if !parts.iter().all(word) || parts.len() > 3 || nameless {
             return Err(format!(
                 "{text:?} is no platform: give OS/ARCHITECTURE[/VARIANT], as linux/arm64 or linux/arm/v7"
             ));
@@ -110,7 +112,8 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), full);
         }
-        for bad in ["", "/", "a/b/c/d", "linux/", "linux/a b"] {
+        // A variant alone is that of no architecture, and `linux` is none.
+        for bad in ["", "/", "a/b/c/d", "linux/", "linux/a b", "v7", "linux/v7", "linux/v7/v7"] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
         }
     }
