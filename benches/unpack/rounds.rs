@@ -9,12 +9,15 @@ use std::{
     time::Instant,
 };
 
+/// The commands for one round, in a folder of their own.
+type Make<'a> = dyn Fn(&Path) -> Vec<Command> + 'a;
+
 /// Something that brings an image here.
 pub struct Contender<'a> {
     pub name: String,
     pub ground: &'a Ground,
     /// The commands, one after the other, for a folder that is new.
-    pub make: Box<dyn Fn(&Path) -> Vec<Command> + 'a>,
+    pub make: Box<Make<'a>>,
 }
 
 /// What one run took.

@@ -11,7 +11,10 @@ pub mod bed;
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
@@ -252,17 +255,40 @@ pub fn fixtures() -> Option<PathBuf> {
     path.is_dir().then_some(path)
 }
 
-/// The program, copied to where every user can reach it.
+/// The program, copied to where every user can reach it: once for each build, as a debug build is large.
 pub fn program() -> &'static Path {
-    static PLACE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = PLACE.get_or_init(|| {
-        let folder = tempfile::Builder::new().prefix("lc-program-").tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let path = folder.path().join("little-container");
-        fs::copy(env!("CARGO_BIN_EXE_little-container"), &path).unwrap();
-        (folder, path)
-    });
-    path
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| {
+        let built = Path::new(env!("CARGO_BIN_EXE_little-container"));
+        let meta = fs::metadata(built).unwrap();
+        let prefix = format!("lc-program-{}-", nix::unistd::getuid());
+        let place = std::env::temp_dir().join(format!("{prefix}{}-{}", meta.ino(), meta.mtime_nsec() ^ meta.mtime()));
+        let path = place.join("little-container");
+        let is_ours = |path: &Path| fs::metadata(path).is_ok_and(|m| m.uid() == nix::unistd::getuid().as_raw());
+        if is_ours(&place) && fs::metadata(&path).is_ok_and(|copy| copy.len() == meta.len()) {
+            return path;
+        }
+        forget_old_programs(&prefix);
+        let draft = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap().keep();
+        fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::copy(built, draft.join("little-container")).unwrap();
+        match fs::rename(&draft, &place) {
+            Ok(()) => path,
+            // Another test program was quicker, or something else is there.
+            Err(_) => draft.join("little-container"),
+        }
+    })
+}
+
+/// Those of other builds, when no test can be using them any more.
+fn forget_old_programs(prefix: &str) {
+    let old = |entry: &fs::DirEntry| {
+        let age = entry.metadata().ok().and_then(|m| m.modified().ok()).and_then(|t| t.elapsed().ok());
+        entry.file_name().to_string_lossy().starts_with(prefix) && age.is_some_and(|age| age.as_secs() > 3600)
+    };
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten().filter(old) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
 }
 
 static USER: OnceLock<User> = OnceLock::new();
