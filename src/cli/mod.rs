@@ -12,6 +12,7 @@
 
 mod containers;
 mod doctor;
+mod export;
 mod facts;
 mod failure;
 mod flags;
@@ -81,6 +82,8 @@ enum Verb {
     Load(load::Flags),
     /// Save images as an archive for docker, podman and skopeo, or as an OCI layout
     Save(save::Flags),
+    /// Write the root file system of a container or an image as one tar archive
+    Export(export::Flags),
     /// List images
     Images(images::List),
     /// Remove images
@@ -210,6 +213,7 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8> {
         Verb::Import(flags) => import::import(&flags, &Context::new(global)?),
         Verb::Load(flags) => load::load(&flags, &Context::new(global)?),
         Verb::Save(flags) => save::save(&flags, &Context::new(global)?),
+        Verb::Export(flags) => export::export(&flags, &Context::new(global)?),
         Verb::Images(flags) => images::list(&flags, &Context::new(global)?),
         Verb::Rmi(flags) => image::remove::remove(&flags, &Context::new(global)?),
         Verb::Tag(flags) => image::tag::tag(&flags, &Context::new(global)?),

@@ -8,6 +8,7 @@
 //!   pack   a tree as a tar archive again, always the same
 //!   layer  unpacks, copies: hash, size, records, notes
 //!   target the tree on disk: the one writer, over sys::dir
+//!   merge  layers onto each other, with their owners
 //!   exact  a tree as it is, for a store that moves
 //!   same   whether a tree is still what it was
 //! ```
@@ -18,6 +19,7 @@ pub mod digest;
 mod exact;
 pub mod layer;
 pub mod members;
+pub mod merge;
 mod notes;
 pub mod owners;
 mod pack;

@@ -5,6 +5,7 @@
 //! load   archive   →┤  install: blobs → layers → record     each layer in one pass, several at once
 //! import a root    →┘
 //! push   store  →  registry        save   store  →  archive
+//! export a root  →  archive
 //! ```
 //!
 //! [`install`] is the one way in: whatever brings an image has its manifest and configuration as bytes, and an [`Origin`]
@@ -12,6 +13,7 @@
 
 mod archive;
 pub mod check;
+pub mod export;
 pub mod import;
 pub mod install;
 mod layers;

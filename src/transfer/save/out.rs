@@ -56,7 +56,7 @@ fn remove(path: &Path) {
 
 impl Output {
     /// Writes an archive.
-    pub(super) fn archive(self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    pub(in crate::transfer) fn archive(self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         let Output::Path(place) = self else {
             let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
             write(&mut out)?;
