@@ -56,7 +56,11 @@ fn load(ground: &Ground, layers: &[Vec<u8>]) {
 
 fn two_layers(ground: &Ground) {
     let mut lower = Archive::new();
-    lower.programs(&ground.rootfs()).link("bin/rm", "busybox").link("bin/chmod", "busybox");
+    lower
+        .programs(&ground.rootfs())
+        .link("bin/rm", "busybox")
+        .link("bin/chmod", "busybox")
+        .link("bin/mkdir", "busybox");
     lower.folder("etc", 0o755, (0, 0)).folder("old", 0o755, (0, 0));
     lower.file("etc/shadow", b"secret\n", 0o640, (0, 42)).file("etc/gone", b"", 0o644, (3, 4));
     lower.file("etc/taken", b"lower\n", 0o4755, (5, 60)).file("old/hidden", b"", 0o644, (0, 0));
@@ -147,6 +151,30 @@ fn a_container_has_its_changes_and_not_what_it_removed() {
     assert!(all.contains_key("etc/moved") && all.contains_key("bin/busybox"));
     assert!(!all.contains_key("etc/which") && !all.contains_key("etc/passwd"));
     assert_nothing_staged(&ground);
+}
+
+#[test]
+fn a_container_of_fuse_overlayfs_too() {
+    let ground = ground!(Need::Fuse);
+    two_layers(&ground);
+    let script = "rm /etc/shadow /old/new; rm -r /old; mkdir /old; echo mine >/old/mine";
+    ground.ok(["run", "--name", "box", "--storage", "fuse-overlayfs", "made:1", "sh", "-c", script]);
+    ground.ok(["export", "-o", "out.tar", "box"]);
+    let all = members(&ground, "out.tar");
+    assert_eq!(all["old/mine"].3, "mine\n");
+    for gone in ["etc/shadow", "old/new", "etc/.wh.shadow", "old/.wh..wh..opq"] {
+        assert!(!all.contains_key(gone), "{gone}");
+    }
+}
+
+#[test]
+fn a_container_that_runs_goes_on() {
+    let ground = ground!();
+    let mut running = ground.running(&["--name", "busy"]);
+    ground.ok(["export", "-o", "out.tar", "busy"]);
+    assert!(members(&ground, "out.tar").contains_key("bin/busybox"));
+    assert!(ground.ok(["ps"]).contains("busy"));
+    running.kill();
 }
 
 #[test]
