@@ -216,7 +216,7 @@ fn what_is_told_of_an_image() {
     assert!(table.contains(&format!("sha256:{}   2 years ago", a.id)) || table.contains("years ago"), "{table}");
     ground.image("imported");
     let history = ground.ok(["image", "history", "imported"]);
-    assert!(history.lines().count() == 2 && history.contains("imported from "), "{history}");
+    assert!(history.lines().count() == 2 && history.contains("import  "), "{history}");
     let told = json(&ground.ok(["inspect", "--type", "image", "a"]));
     assert_eq!(told[0]["RepoDigests"], serde_json::json!([format!("a@sha256:{}", a.manifest)]));
     assert_eq!(

@@ -71,10 +71,11 @@ pub struct Install<'a> {
 pub fn install(wanted: &Install<'_>) -> Result<Image> {
     let documents = check(wanted)?;
     let work = || -> Result<Image> {
+        let layers = layers::all(wanted, &documents)?;
+        // As late as can be: nothing names them before the record does, and somebody may be tidying up.
         let (descriptor, bytes) = wanted.manifest;
         wanted.store.keep_blob(&descriptor.digest, bytes)?;
         wanted.store.keep_blob(&documents.manifest.config.digest, wanted.config)?;
-        let layers = layers::all(wanted, &documents)?;
         record(wanted, &documents, &layers)
     };
     if !wanted.ids.map.is_range() {
