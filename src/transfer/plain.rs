@@ -141,3 +141,22 @@ impl BufRead for Plain<'_, '_> {
         self.current.consume(length);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_is_cut_at_the_bound() {
+        assert_eq!(bound(0), 1 << 30);
+        assert_eq!(bound(10 << 20), (1 << 30) + (2000 << 20));
+        assert_eq!(bound(u64::MAX), u64::MAX);
+        let mut given = 0;
+        let endless = pour(io::repeat(0), 1 << 20, &mut |piece| {
+            given += piece.len();
+            Some(piece)
+        });
+        assert_eq!(endless.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(given, 1 << 20);
+    }
+}
